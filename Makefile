@@ -1,0 +1,82 @@
+# Form lock: everything a newcomer runs. Each target installs what it lacks.
+#
+#   make run     the node on http://127.0.0.1:8080/ (embedded defaults, no other server)
+#   make test    everything that is checked
+#   make lint    style, types and import rules only
+#   make bench   what things cost, as ratios
+#   make clean   away with what was made here (databases and keys stay)
+
+VENV := .venv
+BIN := $(VENV)/bin
+UV_VERSION := 0.13.9
+WEB := web/formlock
+export PYTHONPATH := components:bridge
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: run test lint bench clean lock dist format
+
+run: $(VENV)/run
+	@exec $(BIN)/crossbar start
+
+# -- what targets need
+
+$(BIN)/uv:
+	@command -v python3 >/dev/null || { echo "Python 3.11 or newer is needed: apt-get install python3 python3-venv"; exit 1; }
+	@python3 -m venv $(VENV) || { echo "Python's venv module is needed: apt-get install python3-venv"; exit 1; }
+	@$(BIN)/pip install --quiet uv==$(UV_VERSION)
+
+$(VENV)/run: requirements.lock | $(BIN)/uv
+	@echo "Installing what the node needs..."
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements.lock
+	@touch $@
+
+$(VENV)/dev: requirements-dev.lock $(VENV)/run
+	@echo "Installing what the tests need..."
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements-dev.lock
+	@touch $@
+
+$(WEB)/node_modules/.installed: $(WEB)/package-lock.json
+	@command -v npm >/dev/null || sh tools/apt-install.sh npm nodejs npm
+	@cd $(WEB) && npm ci --silent --no-audit --no-fund
+	@touch $@
+
+.PHONY: servers
+servers:
+	@sh tools/apt-install.sh chromium chromium
+	@sh tools/apt-install.sh php php-cli php-zmq
+
+# -- checks
+
+lint: $(VENV)/dev $(WEB)/node_modules/.installed
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	cd $(WEB) && npm run --silent lint && npm run --silent check
+
+test: lint servers
+	cd $(WEB) && npm run --silent test
+	cd $(WEB) && npm run --silent build && git diff --exit-code --stat -- dist
+	$(BIN)/python -m pytest
+
+bench: $(VENV)/dev
+	$(BIN)/python -m bench
+
+# -- making things
+
+format: $(VENV)/dev
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+dist: $(WEB)/node_modules/.installed
+	cd $(WEB) && npm run build
+
+# The locks name every package with its hash and no registry.
+lock: $(BIN)/uv
+	$(BIN)/uv pip compile --quiet --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
+	    --extra server -o requirements.lock pyproject.toml
+	$(BIN)/uv pip compile --quiet --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
+	    --extra server --group dev -c requirements.lock -o requirements-dev.lock pyproject.toml
+
+clean:
+	rm -rf $(VENV) $(WEB)/node_modules build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -1,0 +1,80 @@
+"""The authenticator, embedded in the router worker: turns a HELLO into claims. Also answers calls that nobody else does.
+
+Two ways in:
+
+- `anonymous`, the development node only: the caller is who it says, with every right (claims.development);
+- `ticket` for our own components: each has its own secret, made at the node's first start in the credentials folder (mode 0600),
+  or given by the environment.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from hmac import compare_digest
+from pathlib import Path
+from typing import Any
+
+from autobahn.wamp.exception import ApplicationError
+
+from formlock.claims import InvalidClaims, development
+from formlock.errors import FormLockError, NotActive, WrongMethod
+from formlock.wamp import Call, Session, read_credential
+
+BROWSER_ROLE = "browser"
+COMPONENTS = ("locks", "bridge")
+
+# What the workers register under our prefix: while one is away, its callers are told to come back instead of "Wrong method".
+PUBLISHED = frozenset({"lock", "unlock", "renew", "status", "updates"})
+
+
+class AuthComponent(Session):
+    """`extra`: `credentials` (folder, relative to the node's), `development` (true: `anonymous` may be anybody)."""
+
+    async def started(self) -> None:
+        """Make missing credentials, then answer."""
+        self._credentials = self.folder(self.extra.get("credentials", "credentials"))
+        make_credentials(self._credentials)
+        self._development = self.extra.get("development") is True
+        if self._development:
+            self.warn("auth.development", warning="anybody may be anybody here: keep this node on loopback")
+        await self.answer(self.uris.procedure("authenticate"), self._authenticate)
+        # Exact registrations win over this prefix, so it hears only what no worker answers.
+        await self.answer(self.uris.procedures, self._unanswered, match="prefix")
+
+    async def _authenticate(self, call: Call) -> dict[str, Any]:
+        realm, authid, details = call.args
+        method = details.get("authmethod")
+        if method == "ticket":
+            return {"realm": realm, "role": self._component(authid, details.get("ticket"))}
+        if method == "anonymous" and self._development:
+            try:
+                claims = development(details.get("authextra"), guest=f"guest-{secrets.token_hex(3)}")
+            except InvalidClaims as error:
+                raise ApplicationError("wamp.error.authentication_failed", str(error)) from None
+            return {"realm": realm, "authid": claims.user, "role": BROWSER_ROLE, "extra": claims.to_extra()}
+        raise ApplicationError("wamp.error.authentication_failed", "this node does not know that way to log in")
+
+    def _component(self, authid: object, ticket: object) -> str:
+        if isinstance(authid, str) and authid in COMPONENTS and isinstance(ticket, str):
+            expected = read_credential(self._credentials, authid)
+            if compare_digest(ticket.encode(), expected.encode()):
+                return authid
+        self.warn("auth.refused", authid=authid)
+        raise ApplicationError("wamp.error.authentication_failed", "unknown component or wrong ticket")
+
+    async def _unanswered(self, call: Call) -> None:
+        name = call.procedure.removeprefix(self.uris.procedures)
+        error: FormLockError = NotActive() if name in PUBLISHED else WrongMethod(procedure=call.procedure[:200])
+        raise error
+
+
+def make_credentials(folder: Path) -> None:
+    """A random ticket for each of our components that has none yet."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for name in COMPONENTS:
+        path = folder / name
+        if not path.exists():
+            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            with os.fdopen(descriptor, "w", encoding="ascii") as file:
+                file.write(secrets.token_urlsafe(32))

@@ -1,0 +1,96 @@
+"""What a session's bearer may do: user, tenant, and rights by form pattern. Pure; the same value in router and component."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+from formlock.model import FormId
+
+Right = Literal["view", "lock", "takeover", "list", "admin"]
+RIGHTS: frozenset[Right] = frozenset(get_args(Right))
+
+MAX_USER_LENGTH = 100
+MAX_NAME_LENGTH = 100
+
+
+class InvalidClaims(ValueError):
+    """The sentence says what is wrong; it is safe to send to the bearer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """Rights on the forms that a pattern names: `invoice.42`, `invoice.*` or `*`."""
+
+    pattern: str
+    rights: frozenset[Right]
+
+    def covers(self, form: FormId) -> bool:
+        """Whether the pattern names this form."""
+        return self.pattern in ("*", f"{form.type}.*", str(form))
+
+
+@dataclass(frozen=True, slots=True)
+class Claims:
+    """Who is there and what they may do. Travels as the session's authextra, in the shape of `to_extra`."""
+
+    user: str
+    name: str
+    tenant: str = ""
+    grants: tuple[Grant, ...] = ()
+
+    def allows(self, right: Right, form: FormId) -> bool:
+        """Whether the bearer has the right on this form."""
+        return any(right in grant.rights and grant.covers(form) for grant in self.grants)
+
+    def allows_everywhere(self, right: Right) -> bool:
+        """Whether the bearer has the right on every form there is, which a prefix subscription asks for."""
+        return any(right in grant.rights and grant.pattern == "*" for grant in self.grants)
+
+    def to_extra(self) -> dict[str, Any]:
+        """JSON-able; `from_extra` reads it back."""
+        return {
+            "user": self.user,
+            "name": self.name,
+            "tenant": self.tenant,
+            "rights": {grant.pattern: sorted(grant.rights) for grant in self.grants},
+        }
+
+
+def from_extra(extra: object) -> Claims:
+    """The claims in an authextra that our authenticator wrote; InvalidClaims for anything else."""
+    if not isinstance(extra, Mapping):
+        raise InvalidClaims("no claims")
+    rights = extra.get("rights")
+    if not isinstance(rights, Mapping):
+        raise InvalidClaims("claims without rights")
+    grants = tuple(
+        Grant(str(pattern), frozenset(right for right in RIGHTS if right in granted))
+        for pattern, granted in rights.items()
+        if isinstance(granted, list)
+    )
+    return Claims(
+        user=_text(extra.get("user"), "user", MAX_USER_LENGTH),
+        name=_text(extra.get("name"), "name", MAX_NAME_LENGTH),
+        tenant=str(extra.get("tenant", "")),
+        grants=grants,
+    )
+
+
+def development(extra: object, guest: str) -> Claims:
+    """The development node's identity: whoever the caller says, with every right. `guest` is the user who says nothing."""
+    said = extra if isinstance(extra, Mapping) else {}
+    user = _text(said.get("user") or guest, "user", MAX_USER_LENGTH)
+    name = _text(said.get("name") or user, "name", MAX_NAME_LENGTH)
+    return Claims(user=user, name=name, grants=(Grant("*", RIGHTS),))
+
+
+def _text(value: object, what: str, limit: int) -> str:
+    """A string that can be shown in one line: no control or format characters, no lone surrogates, not too long."""
+    if not isinstance(value, str) or not 1 <= len(value) <= limit:
+        raise InvalidClaims(f"{what}: 1 to {limit} characters")
+    if any(unicodedata.category(character) in ("Cc", "Cf", "Cs", "Zl", "Zp") for character in value):
+        raise InvalidClaims(f"{what}: no control characters")
+    return value

@@ -1,0 +1,80 @@
+"""Where lock states are kept: the protocol that every store fulfils, and how one is opened by its URL.
+
+A store knows no rule of locking: it is handed a function that decides, and makes reading, deciding and writing one step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Protocol, TypeVar
+
+from formlock.clock import Clock
+from formlock.events import Event
+from formlock.model import FormId, FormState
+
+
+class Outcome(Protocol):
+    """What a decision leaves behind, as far as a store cares (rules.Decision is one)."""
+
+    @property
+    def state(self) -> FormState: ...
+
+    @property
+    def events(self) -> tuple[Event, ...]: ...
+
+
+D = TypeVar("D", bound=Outcome)
+
+
+class LockStore(Protocol):
+    """States of forms, atomically decided upon. Conformance: formlock.testing.StoreConformance.
+
+    A decision without events changed nothing but deadlines: it costs no write. Any other is durable when `transact` returns;
+    where that fails, `transact` raises errors.NotActive and the states are what they were.
+    """
+
+    epoch: str
+    """Changes only when history was lost."""
+
+    stepped_down: bool
+    """Another process has taken the store over (or it can't be read any more): this one answers nothing again."""
+
+    async def transact(self, form: FormId, decide: Callable[[FormState], D]) -> D:
+        """Read, decide, write, as one step; `decide` may run more than once. What it raises is raised here, and nothing changes."""
+
+    async def read(self, form: FormId) -> FormState:
+        """The state as of the last durable decision or later; a form never heard of is free."""
+
+    def held(self) -> Sequence[FormId]:
+        """All forms that are held, or left and still resumable, in no order."""
+
+    def of_session(self, session: int) -> Sequence[FormId]:
+        """The forms whose lease is attached to this session, by an index."""
+
+    def due(self, now: int, limit: int) -> Sequence[FormId]:
+        """Forms whose deadline has come, the most overdue first."""
+
+    def next_due(self) -> int | None:
+        """When the next deadline comes; may be earlier than true, never later."""
+
+    async def close(self) -> None:
+        """Finish writing and let go. Afterwards every call raises NotActive."""
+
+
+class StoreError(Exception):
+    """The store can't be opened; the sentence says why and what to do."""
+
+
+async def open_store(url: str, clock: Clock, new_epoch: Callable[[], str], folder: Path) -> LockStore:
+    """`memory:` or `sqlite:///file` (relative to `folder`; four slashes for an absolute path). Drivers are loaded when asked for."""
+    scheme, _, rest = url.partition(":")
+    if scheme == "memory" and not rest:
+        from formlock.stores.memory import MemoryStore
+
+        return MemoryStore(epoch=new_epoch(), first_token=clock.wall())
+    if scheme == "sqlite" and rest.startswith("///") and len(rest) > len("///"):
+        from formlock.stores.sqlite import SqliteStore
+
+        return await SqliteStore.open(folder / rest[len("///") :], clock, new_epoch)
+    raise StoreError(f"no store is known by {url!r}: use memory: or sqlite:///FILE")

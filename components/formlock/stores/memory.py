@@ -1,0 +1,57 @@
+"""A store that forgets with its process: for tests, and to see what durability costs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from formlock.errors import NotActive
+from formlock.model import FormId, FormState
+from formlock.stores import D
+from formlock.stores.states import States
+
+
+class MemoryStore:
+    """See LockStore. `first_token`: the number below the first token of a form never heard of; the wall clock's milliseconds,
+    so that tokens rise even over a restart that forgot them all."""
+
+    def __init__(self, epoch: str, first_token: int) -> None:
+        self.epoch = epoch
+        self.stepped_down = False
+        self._states = States(first_token)
+        self._closed = False
+
+    async def transact(self, form: FormId, decide: Callable[[FormState], D]) -> D:
+        """Decide at once."""
+        self._check()
+        outcome = decide(self._states.get(form))
+        self._states.put(outcome.state)
+        return outcome
+
+    async def read(self, form: FormId) -> FormState:
+        """The state now."""
+        self._check()
+        return self._states.get(form)
+
+    def held(self) -> Sequence[FormId]:
+        """Forms with a lease."""
+        return self._states.held()
+
+    def of_session(self, session: int) -> Sequence[FormId]:
+        """By the index."""
+        return self._states.of_session(session)
+
+    def due(self, now: int, limit: int) -> Sequence[FormId]:
+        """By the heap."""
+        return self._states.due(now, limit)
+
+    def next_due(self) -> int | None:
+        """By the heap."""
+        return self._states.next_due()
+
+    async def close(self) -> None:
+        """Nothing to finish."""
+        self._closed = True
+
+    def _check(self) -> None:
+        if self._closed:
+            raise NotActive

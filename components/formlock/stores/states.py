@@ -1,0 +1,86 @@
+"""All states of one process in memory, with the two indexes that keep everything flat: by session, and by deadline."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Sequence
+
+from formlock.model import FormId, FormState
+
+
+class States:
+    """What memory and sqlite stores share. Plain and synchronous."""
+
+    def __init__(self, first_token: int) -> None:
+        self._first_token = first_token
+        self._states: dict[FormId, FormState] = {}
+        self._by_session: dict[int, set[FormId]] = {}
+        # One live entry per form, the earliest: a renewal only moves the deadline in the state, and the entry is put back with the
+        # true deadline when its time comes. So a renewal costs no heap work.
+        self._heap: list[tuple[int, FormId]] = []
+        self._scheduled: dict[FormId, int] = {}
+
+    def get(self, form: FormId) -> FormState:
+        """The form's state; one never heard of is free, with the token below the first to be granted."""
+        return self._states.get(form) or FormState(form, token=self._first_token)
+
+    def put(self, state: FormState) -> None:
+        """Make this the form's state and keep the indexes true."""
+        form = state.form
+        before = self._states.get(form)
+        session_before = before.lease.session if before is not None and before.lease is not None else None
+        session_after = state.lease.session if state.lease is not None else None
+        if session_before != session_after:
+            if session_before is not None:
+                self._unindex(session_before, form)
+            if session_after is not None:
+                self._by_session.setdefault(session_after, set()).add(form)
+        self._states[form] = state
+        deadline = state.deadline
+        if deadline is not None:
+            scheduled = self._scheduled.get(form)
+            if scheduled is None or deadline < scheduled:
+                self._scheduled[form] = deadline
+                heapq.heappush(self._heap, (deadline, form))
+
+    def drop(self, form: FormId) -> None:
+        """Forget the form altogether."""
+        self.put(FormState(form, token=self._first_token))
+        del self._states[form]
+
+    def held(self) -> Sequence[FormId]:
+        """Forms with a lease, running or left."""
+        return [form for form, state in self._states.items() if state.lease is not None or state.left is not None]
+
+    def of_session(self, session: int) -> Sequence[FormId]:
+        """The forms attached to the session."""
+        return tuple(self._by_session.get(session, ()))
+
+    def due(self, now: int, limit: int) -> Sequence[FormId]:
+        """Forms whose deadline has come. One that is not changed by its decision comes again the next time."""
+        found: list[FormId] = []
+        while self._heap and self._heap[0][0] <= now and len(found) < limit:
+            at, form = heapq.heappop(self._heap)
+            if self._scheduled.get(form) != at:
+                continue
+            del self._scheduled[form]
+            deadline = self.get(form).deadline
+            if deadline is None:
+                continue
+            if deadline <= now:
+                found.append(form)
+                # Stays scheduled, so that a decision that could not be written is tried again.
+                deadline = now + 1
+            self._scheduled[form] = deadline
+            heapq.heappush(self._heap, (deadline, form))
+        return found
+
+    def next_due(self) -> int | None:
+        """The earliest entry; perhaps of a lease renewed since."""
+        return self._heap[0][0] if self._heap else None
+
+    def _unindex(self, session: int, form: FormId) -> None:
+        forms = self._by_session[session]
+        forms.discard(form)
+        if not forms:
+            del self._by_session[session]

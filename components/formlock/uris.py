@@ -1,0 +1,87 @@
+"""Every name on the wire: procedures, topics and errors, and the two ways between a form and its topic."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from formlock.errors import InvalidForm
+from formlock.model import FormId
+
+DEFAULT_PREFIX = "com.example"
+MAX_TOPIC_LENGTH = 200
+MAX_PART_LENGTH = 64
+
+_PART = re.compile(rf"[A-Za-z0-9_:-]{{1,{MAX_PART_LENGTH}}}")
+_PLAIN = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-")
+
+
+@dataclass(frozen=True, slots=True)
+class Uris:
+    """The names under one configurable prefix (DESIGN section 4)."""
+
+    prefix: str = DEFAULT_PREFIX
+
+    def procedure(self, name: str) -> str:
+        """`lock` -> `com.example.formlock.lock`."""
+        return f"{self.prefix}.formlock.{name}"
+
+    @property
+    def procedures(self) -> str:
+        """The prefix of all our procedures, for the catch-all that answers "Wrong method called"."""
+        return f"{self.prefix}.formlock."
+
+    def error(self, name: str) -> str:
+        """`form_locked` -> `com.example.formlock.error.form_locked`."""
+        return f"{self.prefix}.formlock.error.{name}"
+
+    @property
+    def forms(self) -> str:
+        """The prefix of all form topics."""
+        return f"{self.prefix}.form."
+
+    def topic(self, form: FormId) -> str:
+        """The form's topic, which is what the wire calls `form`."""
+        return f"{self.forms}{form.type}.{form.id}"
+
+    def form(self, topic: object) -> FormId:
+        """The form behind a topic; whatever is not exactly one form's topic raises InvalidForm."""
+        if isinstance(topic, str) and len(topic) <= MAX_TOPIC_LENGTH and topic.startswith(self.forms):
+            parts = topic[len(self.forms) :].split(".")
+            if len(parts) == 2 and all(_PART.fullmatch(part) for part in parts):
+                return FormId(parts[0], parts[1])
+        raise InvalidForm
+
+
+# The article's own name for the lock procedure; it has no prefix there.
+ARTICLE_LOCK = "form-lock"
+
+
+def escape(raw: str) -> str:
+    """Any text as one part of a form's topic: UTF-8 bytes outside A-Z a-z 0-9 _ - become `:` and two upper-case hex digits.
+
+    The colon, because a percent sign is no legal character of a part. JavaScript and PHP have the same function; all three read
+    tests/contract/escape.json. A part that comes out empty or longer than 64 characters raises ValueError: shortening it would
+    let two records share a lock.
+    """
+    part = "".join(chr(byte) if byte in _PLAIN else f":{byte:02X}" for byte in raw.encode("utf-8"))
+    if not 1 <= len(part) <= MAX_PART_LENGTH:
+        raise ValueError(f"an id has 1 to {MAX_PART_LENGTH} characters when escaped, this one has {len(part)}")
+    return part
+
+
+def unescape(part: str) -> str:
+    """The text that `escape` was given; a part that no escape gives raises ValueError."""
+    raw = bytearray()
+    position = 0
+    while position < len(part):
+        if part[position] == ":":
+            pair = part[position + 1 : position + 3]
+            if not re.fullmatch("[0-9A-F]{2}", pair):
+                raise ValueError(f"no two hex digits after the colon at {position} in {part!r}")
+            raw.append(int(pair, 16))
+            position += 3
+        else:
+            raw.append(ord(part[position]))
+            position += 1
+    return raw.decode("utf-8")

@@ -1,0 +1,183 @@
+"""Payload <-> model: what callers send, validated by msgspec, and what they are sent (docs/reference/wamp.md).
+
+Past this file nothing is a dictionary.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Mapping
+from typing import Annotated, Any, TypeVar
+
+import msgspec
+from msgspec import Meta, Struct
+
+from formlock.errors import FormLocked, FormLockError, InvalidArgument, InvalidForm, Lost
+from formlock.model import FormId, FormState, Lease
+from formlock.uris import Uris
+
+MAX_NOTE_LENGTH = 200
+# What a double of JavaScript counts exactly.
+MAX_TOKEN = 2**53 - 1
+# A tab that holds more forms renews them in several calls.
+MAX_LOCKS_PER_CALL = 200
+
+Name = Annotated[str, Meta(min_length=1, max_length=64, pattern="^[A-Za-z0-9_:-]+$")]
+Token = Annotated[int, Meta(ge=1, le=MAX_TOKEN)]
+Note = Annotated[str, Meta(max_length=MAX_NOTE_LENGTH)]
+Payload = dict[str, Any]
+
+
+class LockRequest(Struct, forbid_unknown_fields=True):
+    """Of `lock`, beside the form."""
+
+    tab: Name | None = None
+    note: Note = ""
+    rid: Name | None = None
+
+
+class UnlockRequest(Struct, forbid_unknown_fields=True):
+    """Of `unlock`, beside the form."""
+
+    token: Token
+    tab: Name | None = None
+    leaving: bool = False
+    rid: Name | None = None
+
+
+class HeldLock(Struct, forbid_unknown_fields=True):
+    """One lock that the tab believes it has."""
+
+    form: str
+    token: Token
+
+
+class RenewRequest(Struct, forbid_unknown_fields=True):
+    """Of `renew`."""
+
+    locks: Annotated[list[HeldLock], Meta(max_length=MAX_LOCKS_PER_CALL)]
+    tab: Name | None = None
+
+
+class StatusRequest(Struct, forbid_unknown_fields=True):
+    """Of `status`, beside the form: nothing."""
+
+
+Request = TypeVar("Request", LockRequest, UnlockRequest, RenewRequest, StatusRequest)
+
+
+def request(kind: type[Request], args: list[Any], kwargs: Payload) -> Request:
+    """A call's arguments without its form; InvalidArgument names the first wrong one."""
+    fields = _arguments(args, kwargs)
+    fields.pop("form", None)
+    try:
+        parsed = msgspec.convert(fields, kind)
+    except msgspec.ValidationError as error:
+        raise InvalidArgument(argument=_culprit(str(error))) from None
+    if isinstance(parsed, LockRequest) and not is_one_line(parsed.note):
+        raise InvalidArgument(argument="note")
+    return parsed
+
+
+def request_form(uris: Uris, args: list[Any], kwargs: Payload) -> FormId:
+    """A call's form; InvalidForm if there is none or it is not one."""
+    return uris.form(_arguments(args, kwargs).get("form"))
+
+
+def _arguments(args: list[Any], kwargs: Payload) -> Payload:
+    """The form may be the first positional argument, alone or, as the article sends it, in an object."""
+    if len(args) > 1:
+        raise InvalidArgument(argument="args")
+    if not args:
+        return dict(kwargs)
+    first = args[0]
+    given = first if isinstance(first, Mapping) else {"form": first}
+    if any(key in kwargs for key in given):
+        raise InvalidForm
+    return {**given, **kwargs}
+
+
+def _culprit(message: str) -> str:
+    """The argument that msgspec complains of: a path such as `$.locks[...].token`, or a name in backquotes."""
+    path = re.search(r"\$\.([A-Za-z_]+)", message)
+    named = re.search(r"field `([A-Za-z_]{1,32})`", message)
+    found = path or named
+    return found.group(1) if found else "args"
+
+
+def is_one_line(text: str) -> bool:
+    """No control characters and no lone surrogates: those can't be sent on to every client."""
+    return all(unicodedata.category(character) not in ("Cc", "Cs", "Zl", "Zp") for character in text)
+
+
+# -- what is sent
+
+
+def snapshot(uris: Uris, state: FormState, epoch: str, now: int, wall: int) -> Payload:
+    """The whole public state of a form."""
+    return {
+        "form": uris.topic(state.form),
+        "state": _state_name(state.lease),
+        **_holder(state.lease, now, wall),
+        "token": state.token,
+        "epoch": epoch,
+        "rev": state.rev,
+    }
+
+
+def lock_answer(uris: Uris, state: FormState, token: int, epoch: str, lease_ms: int, renew_ms: int) -> Payload:
+    """Of `lock`; `renew` has the same for each lock, as event "renewed"."""
+    return {
+        "event": "lock",
+        "form": uris.topic(state.form),
+        "token": token,
+        "epoch": epoch,
+        "rev": state.rev,
+        "lease_ms": lease_ms,
+        "renew_ms": renew_ms,
+    }
+
+
+def unlock_answer(uris: Uris, state: FormState) -> Payload:
+    """Of `unlock`."""
+    return {"event": "released", "form": uris.topic(state.form), "rev": state.rev}
+
+
+def lost_answer(topic: str, state: FormState | None) -> Payload:
+    """Of `renew`, for a lock that has ended; None for a form that never was one."""
+    return {"event": "lost", "form": topic, "holder": _person(state.lease) if state is not None else None}
+
+
+def refusal(
+    uris: Uris, error: type[FormLockError], state: FormState, same_user: bool, epoch: str, now: int, wall: int
+) -> FormLockError:
+    """A refusal of the rules with the facts that its error carries."""
+    topic = uris.topic(state.form)
+    if error is FormLocked:
+        facts = _holder(state.lease, now, wall)
+        return error(form=topic, status="locked", same_user=same_user, epoch=epoch, rev=state.rev, **facts)
+    if error is Lost:
+        return error(form=topic, holder=_person(state.lease))
+    return error(form=topic)
+
+
+def _state_name(lease: Lease | None) -> str:
+    if lease is None:
+        return "free"
+    return "held" if lease.session is not None else "grace"
+
+
+def _person(lease: Lease | None) -> Payload | None:
+    return {"user": lease.owner.user, "name": lease.name} if lease is not None else None
+
+
+def _holder(lease: Lease | None, now: int, wall: int) -> Payload:
+    if lease is None:
+        return {"holder": None, "since_ms": None, "expires_in_ms": None, "note": ""}
+    return {
+        "holder": _person(lease),
+        "since_ms": max(0, wall - lease.granted_wall),
+        "expires_in_ms": max(0, lease.deadline - now) if lease.deadline is not None else None,
+        "note": lease.note,
+    }

@@ -1,0 +1,18 @@
+"""Fixtures: the shipped node, running for real."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.support.node import Node
+
+
+@pytest.fixture(scope="session")
+def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
+    """One node for all tests that only use it."""
+    node = Node(tmp_path_factory.mktemp("node"))
+    node.start()
+    yield node
+    node.stop()

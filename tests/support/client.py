@@ -1,0 +1,126 @@
+"""A WAMP client as a page has one: joins as a development identity, keeps what it is sent, and waits with limits."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+from autobahn.twisted.wamp import ApplicationSession
+from autobahn.twisted.websocket import WampWebSocketClientFactory, connectWS
+from autobahn.wamp.exception import ApplicationError
+from autobahn.wamp.serializer import JsonSerializer
+from autobahn.wamp.types import ComponentConfig, SubscribeOptions
+from twisted.internet import reactor
+from twisted.internet.defer import Deferred, ensureDeferred
+
+WITHIN_S = 20
+P = "com.example.formlock."
+
+
+class Refused(Exception):
+    """A call's error: `name` is the last part of its URI."""
+
+    def __init__(self, error: ApplicationError) -> None:
+        self.uri = error.error
+        self.name = error.error.rpartition(".")[2]
+        self.sentence = error.args[0] if error.args else None
+        self.facts = dict(error.kwargs or {})
+        super().__init__(f"{self.uri}: {self.sentence}")
+
+
+class Client:
+    """Made by `joined`."""
+
+    def __init__(self, session: ApplicationSession, connector: Any) -> None:
+        self.session = session
+        self._connector = connector
+        self.session_id: int = session._session_id
+        self.events: list[dict[str, Any]] = []
+        self._waiting: list[tuple[Callable[[dict[str, Any]], bool], Deferred[dict[str, Any]]]] = []
+
+    async def subscribe(self, topic: str, match: str | None = None) -> None:
+        """What arrives is in `events`."""
+        await self._limited(self.session.subscribe(self._received, topic, SubscribeOptions(match=match)))
+
+    async def call(self, name: str, *args: Any, **kwargs: Any) -> Any:
+        """`lock` or a whole URI; raises Refused."""
+        uri = name if re.search(r"[.-]", name) else P + name
+        try:
+            return await self._limited(self.session.call(uri, *args, **kwargs))
+        except ApplicationError as error:
+            raise Refused(error) from None
+
+    async def refused(self, name: str, *args: Any, **kwargs: Any) -> Refused:
+        """The error of a call that must be refused."""
+        try:
+            answer = await self.call(name, *args, **kwargs)
+        except Refused as error:
+            return error
+        raise AssertionError(f"{name} was answered: {answer}")
+
+    async def event(self, status: str, **facts: Any) -> dict[str, Any]:
+        """The first event so far, or to come, with this status and these facts."""
+
+        def fits(event: dict[str, Any]) -> bool:
+            return event["status"] == status and all(event.get(key) == value for key, value in facts.items())
+
+        for event in self.events:
+            if fits(event):
+                return event
+        waiting: Deferred[dict[str, Any]] = Deferred()
+        self._waiting.append((fits, waiting))
+        return await self._limited(waiting)
+
+    def _received(self, *args: Any, **kwargs: Any) -> None:
+        self.events.append(kwargs)
+        for fits, waiting in self._waiting[:]:
+            if fits(kwargs):
+                self._waiting.remove((fits, waiting))
+                waiting.callback(kwargs)
+
+    async def leave(self) -> None:
+        """Say goodbye and wait until it is through."""
+        if self.session.is_attached():
+            gone: Deferred[None] = Deferred()
+            self.session.on("disconnect", lambda *_, **__: gone.called or gone.callback(None))
+            self.session.leave()
+            await self._limited(gone)
+
+    def drop(self) -> None:
+        """Die without a word, as a killed browser does."""
+        self.session._transport.transport.abortConnection()
+
+    def _limited(self, deferred: Deferred[Any]) -> Deferred[Any]:
+        return deferred.addTimeout(WITHIN_S, reactor)
+
+
+async def joined(ws_url: str, user: str = "ann", name: str | None = None, serializer: Any = None) -> Client:
+    """A client that has joined."""
+    ready: Deferred[ApplicationSession] = Deferred()
+
+    class Page(ApplicationSession):
+        def onConnect(self) -> None:
+            self.join("formlock", authmethods=["anonymous"], authextra={"user": user, "name": name or user.title()})
+
+        def onJoin(self, details: Any) -> None:
+            ready.callback(self)
+
+        def onLeave(self, details: Any) -> None:
+            if not ready.called:
+                ready.errback(AssertionError(f"not let in: {details}"))
+            self.disconnect()
+
+        def onUserError(self, fail: Any, msg: Any) -> None:
+            pass
+
+    factory = WampWebSocketClientFactory(
+        lambda: Page(ComponentConfig("formlock")), url=ws_url, serializers=[serializer or JsonSerializer()]
+    )
+    factory.setProtocolOptions(openHandshakeTimeout=WITHIN_S)
+    connector = connectWS(factory, timeout=WITHIN_S)
+    session = await ready.addTimeout(WITHIN_S, reactor)
+    return Client(session, connector)
+
+
+__all__ = ["Client", "P", "Refused", "ensureDeferred", "joined"]

@@ -1,0 +1,143 @@
+"""A real Crossbar node on free ports, from the very configuration that ships."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+ROOT = Path(__file__).parents[2]
+START_WITHIN_S = 90
+STOP_WITHIN_S = 20
+
+
+def free_port() -> int:
+    """A loopback port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+class Node:
+    """`crossbar start` in a folder of its own. `change(config)` may edit the shipped configuration before it is written."""
+
+    def __init__(self, folder: Path, change: Callable[[dict[str, Any]], None] | None = None) -> None:
+        self.folder = folder / ".crossbar"
+        self.folder.mkdir(parents=True)
+        self.port = free_port()
+        self.zmq_url = f"tcp://127.0.0.1:{free_port()}"
+        self.url = f"http://127.0.0.1:{self.port}/"
+        self.ws_url = f"ws://127.0.0.1:{self.port}/ws"
+        self.log_path = folder / "node.log"
+        self.process: subprocess.Popen[bytes] | None = None
+        config = yaml.safe_load((ROOT / ".crossbar" / "config.yaml").read_text())
+        self._place(config)
+        if change is not None:
+            change(config)
+        (self.folder / "config.json").write_text(json.dumps(config, indent=1))
+
+    def _place(self, config: dict[str, Any]) -> None:
+        """Free ports, and paths that hold from another folder."""
+        for worker in config["workers"]:
+            worker["options"]["pythonpath"] = [str(ROOT / "components"), str(ROOT / "bridge")]
+        router = config["workers"][0]
+        web = router["transports"][0]
+        web["endpoint"]["port"] = self.port
+        web["paths"]["/"]["extra"] = {"pages": str(ROOT / "web/demo"), "package": str(ROOT / "web/formlock/dist")}
+        for component in router["components"]:
+            if component["id"] == "ready":
+                component["extra"]["url"] = self.url
+        worker_of(config, "bridge")["components"][0]["extra"]["pull"] = self.zmq_url
+
+    def start(self) -> Node:
+        """Start, and wait until every component answers a real call."""
+        self.launch()
+        return self.wait_ready()
+
+    def launch(self) -> None:
+        """Start without waiting."""
+        command = [str(Path(sys.executable).parent / "crossbar"), "start", "--cbdir", str(self.folder)]
+        with self.log_path.open("ab") as log:
+            self.process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, cwd=self.folder, start_new_session=True)
+
+    def wait_ready(self) -> Node:
+        """Until `/readyz` says yes."""
+        limit = time.monotonic() + START_WITHIN_S
+        while time.monotonic() < limit:
+            assert self.process is not None
+            if self.process.poll() is not None:
+                raise AssertionError(f"the node ended at its start:\n{self.log()[-6000:]}")
+            try:
+                with urllib.request.urlopen(self.url + "readyz", timeout=5) as answer:
+                    if answer.status == 200:
+                        return self
+            except (OSError, urllib.error.HTTPError):
+                pass
+            time.sleep(0.05)
+        raise AssertionError(f"the node was not ready within {START_WITHIN_S} s:\n{self.log()[-6000:]}")
+
+    def log(self) -> str:
+        """All that the node has printed."""
+        return self.log_path.read_text(errors="replace") if self.log_path.exists() else ""
+
+    def pids(self) -> dict[str, int]:
+        """The processes by worker: controller, router, locks, bridge."""
+        assert self.process is not None
+        found = {"controller": self.process.pid}
+        for entry in Path("/proc").iterdir():
+            if not entry.name.isdigit():
+                continue
+            try:
+                parent = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
+                command = (entry / "cmdline").read_bytes().split(b"\0")
+            except (OSError, IndexError, ValueError):
+                continue
+            if parent == self.process.pid and b"--worker" in command:
+                found[command[command.index(b"--worker") + 1].decode()] = int(entry.name)
+        return found
+
+    def kill(self) -> None:
+        """`kill -9` of everything at once, as a power cut would."""
+        assert self.process is not None
+        os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait(STOP_WITHIN_S)
+        self.process = None
+
+    def stop(self) -> None:
+        """As an operator would."""
+        if self.process is None:
+            return
+        self.process.send_signal(signal.SIGINT)
+        try:
+            self.process.wait(STOP_WITHIN_S)
+        except subprocess.TimeoutExpired:
+            os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait(STOP_WITHIN_S)
+        self.process = None
+
+    def push(self, update: dict[str, Any]) -> None:
+        """Push as a backend does."""
+        from formlock_push import Pusher
+
+        with Pusher(self.zmq_url) as pusher:
+            update = dict(update)
+            form = update.pop("form")
+            pusher.push(form, update.pop("change_set", None), **update)
+
+
+def worker_of(config: dict[str, Any], name: str) -> dict[str, Any]:
+    """One worker of a configuration."""
+    found: dict[str, Any] = next(worker for worker in config["workers"] if worker["id"] == name)
+    return found
