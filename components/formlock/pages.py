@@ -39,7 +39,7 @@ class Pages(Resource):
     """
 
     def __init__(self, extra: dict[str, Any], reactor: object = None) -> None:  # noqa: ARG002 (Crossbar passes it)
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self._root = _Files(str(Path(extra["pages"]).resolve()))
         self.putChild(b"readyz", cast(Any, ReadyPage)())
         self.putChild(b"formlock", cast(Any, _Files)(str(Path(extra["package"]).resolve())))
@@ -61,4 +61,4 @@ class _Files(File):
     def render_GET(self, request: Request) -> Any:  # noqa: N802
         for name, value in HEADERS.items():
             request.setHeader(name, value)
-        return super().render_GET(request)
+        return super().render_GET(request)  # type: ignore[no-untyped-call]

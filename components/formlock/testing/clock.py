@@ -1,0 +1,159 @@
+"""A clock that stands still until it is told to move: `clock.Clock` without a reactor, and the same outcome on every run."""
+
+from __future__ import annotations
+
+import heapq
+import queue
+import time
+from collections.abc import Awaitable, Callable, Coroutine, Generator
+from typing import Any, TypeVar, cast
+
+T = TypeVar("T")
+
+
+class FakePromise:
+    """See clock.Promise."""
+
+    def __init__(self) -> None:
+        self._kept = False
+        self._value: Any = None
+        self._error: BaseException | None = None
+        self._resume: list[Callable[[], None]] = []
+
+    def keep(self, value: Any) -> None:
+        self._settle(value, None)
+
+    def fail(self, error: BaseException) -> None:
+        self._settle(None, error)
+
+    def _settle(self, value: Any, error: BaseException | None) -> None:
+        if self._kept:
+            return
+        self._kept, self._value, self._error = True, value, error
+        resume, self._resume = self._resume, []
+        for step in resume:
+            step()
+
+    def __await__(self) -> Generator[FakePromise, None, Any]:
+        if not self._kept:
+            yield self
+        if self._error is not None:
+            raise self._error
+        return self._value
+
+
+class Task:
+    """A coroutine being driven. `result()` raises what it raised."""
+
+    def __init__(self, work: Awaitable[Any]) -> None:
+        self._steps = cast("Coroutine[FakePromise, None, Any]", work)
+        self.done = False
+        self._value: Any = None
+        self._error: BaseException | None = None
+        self._step()
+
+    def _step(self) -> None:
+        try:
+            promise = self._steps.send(None)
+        except StopIteration as stop:
+            self.done, self._value = True, stop.value
+        except BaseException as error:  # noqa: BLE001 (raised by `result`)
+            self.done, self._error = True, error
+        else:
+            promise._resume.append(self._step)
+
+    def result(self) -> Any:
+        """The coroutine's value; AssertionError if it still waits."""
+        assert self.done, "still waiting"
+        if self._error is not None:
+            raise self._error
+        return self._value
+
+
+class _FakeTimer:
+    def __init__(self, call: Callable[[], None]) -> None:
+        self.call: Callable[[], None] | None = call
+
+    def cancel(self) -> None:
+        self.call = None
+
+
+class FakeClock:
+    """Time moves by `advance`; timers run in order of their time, then of their making."""
+
+    def __init__(self, now: int = 1_000_000, wall: int = 1_000_000) -> None:
+        self._now = now
+        self._wall_offset = wall - now
+        self._timers: list[tuple[int, int, _FakeTimer]] = []
+        self._made = 0
+        self._threads: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
+        self.background: list[Task] = []
+
+    def now(self) -> int:
+        return self._now
+
+    def wall(self) -> int:
+        return self._now + self._wall_offset
+
+    def later(self, delay_ms: int, call: Callable[[], None]) -> _FakeTimer:
+        timer = _FakeTimer(call)
+        self._made += 1
+        heapq.heappush(self._timers, (self._now + max(0, delay_ms), self._made, timer))
+        return timer
+
+    def promise(self) -> FakePromise:
+        return FakePromise()
+
+    def from_thread(self, call: Callable[[], None]) -> None:
+        self._threads.put(call)
+
+    def start(self, work: Awaitable[None]) -> None:
+        task = Task(work)
+        if task.done:
+            task.result()
+        else:
+            self.background.append(task)
+
+    def advance(self, by_ms: int) -> None:
+        """Let time pass, timer by timer."""
+        until = self._now + by_ms
+        while self._timers and self._timers[0][0] <= until:
+            at, _, timer = heapq.heappop(self._timers)
+            self._now = max(self._now, at)
+            if timer.call is not None:
+                timer.call()
+        self._now = until
+        self._check()
+
+    def jump(self, by_ms: int) -> None:
+        """Time passes and nothing runs meanwhile, as when the process was stopped; what is overdue runs with the next `advance`."""
+        self._now += by_ms
+
+    def run(self, work: Awaitable[T], within_s: float = 10) -> T:
+        """Drive the coroutine to its end, taking what threads hand in; time stands still. Limited in real time."""
+        task = Task(work)
+        limit = time.monotonic() + within_s
+        while not task.done:
+            self._take(limit)
+        return cast(T, task.result())
+
+    def settle(self, task: Task, within_s: float = 10) -> Any:
+        """As `run`, for a task that has been started."""
+        limit = time.monotonic() + within_s
+        while not task.done:
+            self._take(limit)
+        return task.result()
+
+    def _take(self, limit: float) -> None:
+        try:
+            call = self._threads.get(timeout=max(0.0, limit - time.monotonic()))
+        except queue.Empty:
+            raise AssertionError("nothing more happens and the work still waits") from None
+        call()
+
+    def _check(self) -> None:
+        """Errors of work in the background are the test's errors."""
+        for task in self.background[:]:
+            if task.done:
+                self.background.remove(task)
+                task.result()

@@ -1,0 +1,326 @@
+"""The lock service on a fake clock, over both stores: order of storing and telling, timers, probes, pauses, restarts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from formlock.errors import FormLocked, Lost, NotActive
+from formlock.events import Event, Granted, Released
+from formlock.model import FormId, FormState, Owner
+from formlock.policy import Policy
+from formlock.rules import Decision, Freed, Lock, Refusal, Renew, Unlock, Yours
+from formlock.service import LockService
+from formlock.stores import LockStore
+from formlock.stores.memory import MemoryStore
+from formlock.stores.sqlite import SqliteStore
+from formlock.testing import FakeClock
+from formlock.testing.clock import Task
+
+FORM = FormId("invoice", "42")
+ANN, BOB = Owner("ann", "a"), Owner("bob", "b")
+POLICY = Policy()
+
+
+class World:
+    """A service, its clock, and what it told."""
+
+    def __init__(self, clock: FakeClock, store: LockStore) -> None:
+        self.clock = clock
+        self.store = store
+        self.happened: list[tuple[Event, int | None]] = []
+        self.probed: list[int] = []
+        self.stepped_down = 0
+        self.service = LockService(store, clock, POLICY, happened=self._happened, probe=self._probe, stepped_down=self._stepped_down)
+
+    def _happened(self, event: Event, state: FormState, caller: int | None) -> None:
+        assert state.rev == event.rev
+        self.happened.append((event, caller))
+
+    def _probe(self, state: FormState, session: int) -> None:
+        self.probed.append(session)
+
+    def _stepped_down(self) -> None:
+        self.stepped_down += 1
+
+    def start(self, *living: int) -> World:
+        self.clock.run(self.service.start(living))
+        return self
+
+    def locking(self, owner: Owner = ANN, session: int = 1, form: FormId = FORM) -> Task:
+        return Task(self.service.lock(form, Lock(owner, owner.user, session, self.clock.wall())))
+
+    def lock(self, owner: Owner = ANN, session: int = 1, form: FormId = FORM) -> Decision:
+        decision: Decision = self.clock.settle(self.locking(owner, session, form))
+        return decision
+
+    def renew(self, token: int, owner: Owner = ANN, session: int = 1) -> Any:
+        return self.clock.run(self.service.renew(FORM, Renew(owner, token, session))).reply
+
+    def advance(self, by_ms: int) -> None:
+        """Let time pass, and threads catch up with it."""
+        self.clock.advance(by_ms)
+        for task in self.clock.background[:]:
+            self.clock.settle(task)
+        self.clock.advance(0)
+
+    @property
+    def holder(self) -> str | None:
+        lease = self.clock.run(self.service.read(FORM)).lease
+        return lease.owner.user if lease is not None else None
+
+    @property
+    def released(self) -> list[str]:
+        return [event.cause for event, _ in self.happened if isinstance(event, Released)]
+
+
+@pytest.fixture(params=["memory", "sqlite"])
+def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
+    clock = FakeClock()
+    world = World(clock, opened(request.param, clock, tmp_path)).start()
+    yield world
+    clock.run(world.service.stop())
+
+
+def opened(kind: str, clock: FakeClock, path: Path) -> LockStore:
+    if kind == "memory":
+        return MemoryStore("e", clock.wall())
+    return clock.run(SqliteStore.open(path / "x.sqlite", clock, lambda: "e"))
+
+
+def test_lock_refuse_unlock(world: World) -> None:
+    got = world.lock()
+    assert isinstance(got.reply, Yours)
+    assert world.lock(BOB, 2).reply == Refusal(FormLocked)
+    done = world.clock.run(world.service.unlock(FORM, Unlock(ANN, got.reply.token), caller=1))
+    assert done.reply == Freed()
+    assert [(type(event), caller) for event, caller in world.happened] == [(Granted, 1), (Released, 1)]
+
+
+def test_stores_first_publishes_second_answers_last(tmp_path: Path) -> None:
+    """Nothing is told before it is durable, and the caller is answered after the others were told."""
+    clock = FakeClock()
+    world = World(clock, opened("sqlite", clock, tmp_path)).start()
+    task = world.locking()
+    assert world.happened == []
+    assert not task.done
+    told_at_answer: list[int] = []
+
+    async def observed() -> None:
+        await world.service.read(FORM)
+        told_at_answer.append(len(world.happened))
+
+    clock.settle(task)
+    assert len(world.happened) == 1
+    clock.run(observed())
+    assert told_at_answer == [1]
+    clock.run(world.service.stop())
+
+
+def test_of_many_at_once_one_gets_it(world: World) -> None:
+    """U23: of a hundred that click in the same moment exactly one is granted."""
+    tasks = [world.locking(Owner(f"user{number}", "t"), number) for number in range(1, 101)]
+    replies = [world.clock.settle(task).reply for task in tasks]
+    assert sum(isinstance(reply, Yours) for reply in replies) == 1
+    assert sum(reply == Refusal(FormLocked) for reply in replies) == 99
+
+
+def test_expiry_by_the_timer_alone(world: World) -> None:
+    """U1: nobody has to ask: the form is freed, and told, when the lease is over."""
+    world.lock()
+    world.advance(POLICY.ttl_ms - 1)
+    assert world.released == []
+    world.advance(1)
+    assert world.released == ["expired"]
+
+
+def test_renewals_keep_it(world: World) -> None:
+    got = world.lock()
+    assert isinstance(got.reply, Yours)
+    for _ in range(20):
+        world.advance(POLICY.renew_ms)
+        assert isinstance(world.renew(got.reply.token), Yours)
+    assert world.holder == "ann"
+    assert len(world.happened) == 1
+
+
+def test_lost_session_frees_after_its_grace(world: World) -> None:
+    """U5, U40: a killed browser's form is free when the grace is over."""
+    world.lock()
+    world.clock.run(world.service.session_lost(1))
+    world.advance(POLICY.grace_ms - 1)
+    assert world.released == []
+    world.advance(1)
+    assert world.released == ["session_lost"]
+
+
+def test_session_lost_touches_only_its_own_forms(world: World) -> None:
+    """By the index: the forms of other sessions are not even looked at."""
+    for number in range(50):
+        world.lock(Owner("x", str(number)), number, FormId("t", str(number)))
+    decided = len(world.happened)
+    world.clock.run(world.service.session_lost(7))
+    assert [event.form.id for event, _ in world.happened[decided:]] == ["7"]
+
+
+def test_a_caller_that_left_in_mid_call(tmp_path: Path) -> None:
+    """The session is gone by the time its grant is durable: its lock waits in the grace at once, not for a whole ttl."""
+    clock = FakeClock()
+    world = World(clock, opened("sqlite", clock, tmp_path)).start()
+    task = world.locking()
+    lost = Task(world.service.session_lost(1))
+    clock.settle(task)
+    clock.settle(lost)
+    state = clock.run(world.service.read(FORM))
+    assert state.lease is not None
+    assert state.lease.session is None
+    assert state.deadline == clock.now() + POLICY.grace_ms
+    clock.run(world.service.stop())
+
+
+def test_duplicated_tab_is_refused_when_the_original_answers(world: World) -> None:
+    """U10: the probe goes to the old session; its renewal refuses the copy, without waiting for the whole two seconds."""
+    got = world.lock()
+    assert isinstance(got.reply, Yours)
+    copy = world.locking(ANN, session=2)
+    if not copy.done and not world.probed:
+        world.clock.run(world.service.read(FORM))
+    assert world.probed == [1]
+    world.advance(500)
+    assert not copy.done
+    world.renew(got.reply.token, session=1)
+    assert world.clock.settle(copy).reply == Refusal(FormLocked, same_user=True)
+
+
+def test_dead_line_is_taken_over_by_its_own_tab(world: World) -> None:
+    """U9: a tab that comes back over a new line while the router still believes in the old one waits two seconds, not a time-out."""
+    got = world.lock()
+    back = world.locking(ANN, session=2)
+    world.advance(POLICY.probe_ms - 1)
+    assert not back.done
+    world.advance(1)
+    again = world.clock.settle(back)
+    assert again.reply == got.reply
+    assert again.state.lease.session == 2
+
+
+def test_somebody_else_waits_for_a_page_that_may_be_reloading(world: World) -> None:
+    """U8: for a moment after a page has left, another's lock call waits; if the page is not back, it is granted."""
+    got = world.lock()
+    assert isinstance(got.reply, Yours)
+    world.clock.run(world.service.unlock(FORM, Unlock(ANN, got.reply.token, leaving=True), 1))
+    assert world.released == ["left"]
+    bob = world.locking(BOB, 2)
+    world.advance(300)
+    assert not bob.done
+    assert world.lock(ANN, session=3).reply == got.reply
+    world.advance(POLICY.reserve_ms)
+    assert world.clock.settle(bob).reply == Refusal(FormLocked)
+
+
+def test_restart_with_living_and_lost_sessions(tmp_path: Path) -> None:
+    """U2: after a restart locks of living sessions are held on; the others wait for their owners for a full grace, then go."""
+    clock = FakeClock()
+    world = World(clock, opened("sqlite", clock, tmp_path)).start()
+    first, second = FormId("t", "1"), FormId("t", "2")
+    world.lock(ANN, 1, first)
+    token = world.lock(BOB, 2, second).state.token
+    clock.run(world.service.stop())
+    clock.jump(3_600_000)
+    world = World(clock, opened("sqlite", clock, tmp_path)).start(1)
+    assert clock.run(world.service.read(first)).deadline == clock.now() + POLICY.ttl_ms
+    assert clock.run(world.service.read(second)).deadline == clock.now() + POLICY.grace_ms
+    back = clock.settle(world.locking(BOB, 9, second))
+    assert back.reply == Yours(token, POLICY.ttl_ms)
+    world.advance(POLICY.ttl_ms)
+    assert [event.form.id for event, _ in world.happened if isinstance(event, Released)] == ["1", "2"]
+    clock.run(world.service.stop())
+
+
+def test_mass_return_widens_the_grace(world: World) -> None:
+    """With 9,000 sessions coming back the last needs a minute; nobody's lock ends before."""
+    world.lock()
+    world.clock.run(world.service._recover(range(100, 9_100)))
+    state = world.clock.run(world.service.read(FORM))
+    assert state.deadline == world.clock.now() + 10_000 + 9_000 * 1_000 // 150
+
+
+def test_a_pause_of_the_process_costs_nobody_a_lock(world: World) -> None:
+    """The process stood still for five minutes with renewals waiting in the socket: nothing is freed before they could be read."""
+    got = world.lock()
+    assert isinstance(got.reply, Yours)
+    world.clock.jump(300_000)
+    assert world.lock(BOB, 2).reply == Refusal(FormLocked)
+    assert isinstance(world.renew(got.reply.token), Yours)
+    world.advance(1)
+    assert world.released == []
+
+
+def test_a_pause_noticed_by_the_timer(world: World) -> None:
+    """As before, when the overdue timer is what runs first."""
+    world.lock()
+    world.clock.jump(300_000)
+    world.advance(1_000)
+    assert world.released == []
+    world.advance(POLICY.ttl_ms + 1_000)
+    assert world.released == ["expired"]
+
+
+def test_two_workers_alive(tmp_path: Path) -> None:
+    """Two on one store: the older one's first write fails, its caller is told to retry, and it steps down for good."""
+    clock = FakeClock()
+    old = World(clock, opened("sqlite", clock, tmp_path)).start()
+    old.lock(ANN, 1)
+    new = World(clock, opened("sqlite", clock, tmp_path)).start(1)
+    with pytest.raises(NotActive):
+        old.lock(BOB, 2, FormId("t", "other"))
+    assert old.stepped_down == 1
+    with pytest.raises(NotActive):
+        clock.run(old.service.read(FORM))
+    assert new.holder == "ann"
+    for world in (old, new):
+        clock.run(world.service.stop())
+
+
+def test_a_failed_write_is_not_active_and_session_loss_is_tried_again(tmp_path: Path) -> None:
+    """A full disk: callers are told to retry; what nobody would repeat, the service repeats by itself."""
+    clock = FakeClock()
+    store = opened("sqlite", clock, tmp_path)
+    assert isinstance(store, SqliteStore)
+    world = World(clock, store).start()
+    world.lock()
+    write = store._write
+    store._write = lambda connection, batch: clock.from_thread(lambda: store._failed(batch, OSError("full")))  # type: ignore[method-assign]
+    with pytest.raises(NotActive):
+        world.lock(BOB, 2, FormId("t", "other"))
+    lost = Task(world.service.session_lost(1))
+    with pytest.raises(NotActive):
+        world.lock(BOB, 2, FormId("t", "third"))
+    assert not lost.done
+    store._write = write  # type: ignore[method-assign]
+    clock.advance(1_000)
+    clock.settle(lost)
+    state = clock.run(world.service.read(FORM))
+    assert state.lease is not None
+    assert state.lease.session is None
+    clock.run(world.service.stop())
+
+
+def test_after_stop_nothing_is_answered(world: World) -> None:
+    world.lock()
+    world.clock.run(world.service.stop())
+    with pytest.raises(NotActive):
+        world.lock(BOB, 2)
+    assert world.released == []
+
+
+def test_renewal_of_a_form_that_another_has_is_lost(world: World) -> None:
+    """U14: the loser's renewal says so at once."""
+    got = world.lock()
+    assert isinstance(got.reply, Yours)
+    world.clock.run(world.service.unlock(FORM, Unlock(ANN, got.reply.token), 1))
+    world.lock(BOB, 2)
+    assert world.renew(got.reply.token) == Refusal(Lost)

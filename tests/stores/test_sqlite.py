@@ -1,0 +1,231 @@
+"""The SQLite store: conformance, and what only a file can do: fail, be taken over, outlive a crash."""
+
+from __future__ import annotations
+
+import sqlite3
+import stat
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from formlock.errors import NotActive
+from formlock.model import FormId
+from formlock.stores import StoreError, open_store
+from formlock.stores.sqlite import SqliteStore
+from formlock.testing import FakeClock, StoreConformance
+from formlock.testing.clock import Task
+from formlock.testing.conformance import ONE, TWO, freed, given, moved
+
+
+def opened(clock: FakeClock, path: Path) -> SqliteStore:
+    return clock.run(SqliteStore.open(path / "locks.sqlite", clock, lambda: "epoch-1"))
+
+
+class TestSqlite(StoreConformance):
+    def open(self, clock: FakeClock, tmp_path: Path) -> SqliteStore:
+        return opened(clock, tmp_path)
+
+
+def on_writer(store: SqliteStore, clock: FakeClock, work: Callable[[sqlite3.Connection], Any]) -> None:
+    """Do something to the writer's own connection, and wait until it is done."""
+    done = clock.promise()
+
+    def job(connection: sqlite3.Connection) -> None:
+        work(connection)
+        clock.from_thread(lambda: done.keep(None))
+
+    store._work.put(job)
+
+    async def wait() -> None:
+        await done
+
+    clock.run(wait())
+
+
+def test_durable_before_the_answer(tmp_path: Path) -> None:
+    """When `transact` has answered, another connection reads the decision from the file."""
+    clock = FakeClock()
+    store = opened(clock, tmp_path)
+    task = Task(store.transact(ONE, given))
+    assert not task.done, "answered before it was written"
+    clock.settle(task)
+    rows = sqlite3.connect(tmp_path / "locks.sqlite").execute("SELECT form FROM form").fetchall()
+    assert rows == [(str(ONE),)]
+    clock.run(store.close())
+
+
+def test_reads_wait_for_durability(tmp_path: Path) -> None:
+    """What builds on a decision in flight (a read, a renewal) is not answered before that decision is durable."""
+    clock = FakeClock()
+    store = opened(clock, tmp_path)
+    write = Task(store.transact(ONE, given))
+    read, renewal = Task(store.read(ONE)), Task(store.transact(ONE, moved(5)))  # type: ignore[arg-type]
+    assert not read.done
+    assert not renewal.done
+    assert clock.settle(read).lease is not None
+    assert write.done
+    assert clock.settle(renewal).state.lease.deadline == 5
+    clock.run(store.close())
+
+
+def test_renewal_costs_no_write(tmp_path: Path) -> None:
+    """A decision without events is answered at once and writes nothing."""
+    clock = FakeClock()
+    store = opened(clock, tmp_path)
+    clock.run(store.transact(ONE, given))
+    before = (tmp_path / "locks.sqlite-wal").read_bytes()
+    assert Task(store.transact(ONE, moved(5))).done  # type: ignore[arg-type]
+    clock.run(store.transact(TWO, given))
+    clock.run(store.close())
+    store = opened(clock, tmp_path)
+    assert before
+    assert clock.run(store.read(ONE)).lease.deadline is None  # type: ignore[union-attr]
+    clock.run(store.close())
+
+
+def test_failed_commit_takes_everything_back(tmp_path: Path) -> None:
+    """A commit that fails takes back its own batch and what was gathered behind it; the callers get NotActive, deadlines survive,
+    and the next decision works."""
+    clock = FakeClock()
+    store = opened(clock, tmp_path)
+    clock.run(store.transact(ONE, given))
+    clock.run(store.transact(ONE, moved(77_000)))  # type: ignore[arg-type]
+    before = clock.run(store.read(ONE))
+    on_writer(store, clock, lambda connection: connection.execute("PRAGMA query_only = ON"))
+    failing = [Task(store.transact(ONE, freed)), Task(store.transact(ONE, given)), Task(store.transact(TWO, given))]
+    waiting = Task(store.read(ONE))
+    for task in [*failing, waiting]:
+        with pytest.raises(NotActive):
+            clock.settle(task)
+    on_writer(store, clock, lambda connection: connection.execute("PRAGMA query_only = OFF"))
+    assert clock.run(store.read(ONE)) == before
+    assert clock.run(store.read(TWO)).lease is None
+    assert clock.run(store.transact(ONE, given)).state.token == before.token + 1
+    clock.run(store.close())
+
+
+def test_commit_that_succeeded_although_it_reported_an_error(tmp_path: Path) -> None:
+    """The file decides: a batch that is in it counts, even if its commit raised; nothing of it is answered, though."""
+    clock = FakeClock()
+    store = opened(clock, tmp_path)
+
+    class Lying:
+        def __init__(self, real: sqlite3.Connection) -> None:
+            self.real = real
+            self.in_transaction = False
+
+        def execute(self, sql: str, *args: Any) -> Any:
+            answer = self.real.execute(sql, *args)
+            if sql == "COMMIT":
+                raise sqlite3.OperationalError("disk I/O error")
+            return answer
+
+        def executemany(self, *args: Any) -> Any:
+            return self.real.executemany(*args)
+
+    write = store._write
+    store._write = lambda connection, batch: write(Lying(connection), batch)  # type: ignore[assignment,arg-type,method-assign]
+    with pytest.raises(NotActive):
+        clock.run(store.transact(ONE, given))
+    store._write = write  # type: ignore[method-assign]
+    state = clock.run(store.read(ONE))
+    assert state.lease is not None
+    assert state.lease.deadline == 90_000
+    clock.run(store.close())
+
+
+def test_taken_over(tmp_path: Path) -> None:
+    """Two processes on one file: the first one's next write fails and it steps down; the second goes on with higher tokens."""
+    clock = FakeClock()
+    first = opened(clock, tmp_path)
+    token = clock.run(first.transact(ONE, given)).state.token
+    second = opened(clock, tmp_path)
+    with pytest.raises(NotActive):
+        clock.run(first.transact(ONE, given))
+    assert first.stepped_down
+    with pytest.raises(NotActive):
+        clock.run(first.read(ONE))
+    assert clock.run(second.transact(ONE, given)).state.token == token + 1
+    clock.run(first.close())
+    clock.run(second.close())
+
+
+def test_a_lost_file_is_another_epoch_with_higher_tokens(tmp_path: Path) -> None:
+    """Tokens rise even when the whole file is deleted: the first one comes from the wall clock."""
+    clock = FakeClock()
+    store = opened(clock, tmp_path)
+    token = clock.run(store.transact(ONE, given)).state.token
+    clock.run(store.close())
+    for file in tmp_path.iterdir():
+        file.unlink()
+    clock.advance(1_000)
+    store = clock.run(SqliteStore.open(tmp_path / "locks.sqlite", clock, lambda: "epoch-2"))
+    assert store.epoch == "epoch-2"
+    assert clock.run(store.transact(ONE, given)).state.token > token
+    clock.run(store.close())
+
+
+def test_unusable_files(tmp_path: Path) -> None:
+    """A file that is no database, and a folder that can't be made, are one clear sentence."""
+    clock = FakeClock()
+    (tmp_path / "locks.sqlite").write_bytes(b"this is no database, whatever its name says" * 100)
+    with pytest.raises(StoreError, match=r"locks\.sqlite can't be opened"):
+        opened(clock, tmp_path)
+    with pytest.raises(StoreError, match="can't be opened"):
+        opened(clock, tmp_path / "locks.sqlite")
+
+
+def test_state_of_another_version(tmp_path: Path) -> None:
+    """A state that this version can't read is refused at the start, not guessed at."""
+    clock = FakeClock()
+    store = opened(clock, tmp_path)
+    clock.run(store.transact(ONE, given))
+    clock.run(store.close())
+    with sqlite3.connect(tmp_path / "locks.sqlite") as connection:
+        connection.execute("UPDATE form SET state = '{\"future\": 1}'")
+    connection.close()
+    with pytest.raises(StoreError, match="can't read"):
+        opened(clock, tmp_path)
+
+
+def test_only_for_this_account(tmp_path: Path) -> None:
+    """The file names users: nobody else may read it."""
+    clock = FakeClock()
+    clock.run(opened(clock, tmp_path).close())
+    assert stat.S_IMODE((tmp_path / "locks.sqlite").stat().st_mode) == 0o600
+
+
+def test_many_forms_in_few_commits(tmp_path: Path) -> None:
+    """A thousand decisions at once share commits, and all are there afterwards."""
+    clock = FakeClock()
+    store = opened(clock, tmp_path)
+    batches = []
+    write = store._write
+    store._write = lambda connection, batch: (batches.append(len(batch.states)), write(connection, batch))  # type: ignore[assignment,method-assign,func-returns-value]
+    tasks = [Task(store.transact(FormId("t", str(number)), given)) for number in range(1000)]
+    for task in tasks:
+        clock.settle(task)
+    clock.run(store.close())
+    assert sum(batches) == 1000
+    assert len(batches) <= 4
+    store = opened(clock, tmp_path)
+    assert len(store.held()) == 1000
+    clock.run(store.close())
+
+
+@pytest.mark.parametrize("url", ["", "sqlite", "sqlite:x", "sqlite:///", "postgres://x", "memory:x"])
+def test_unknown_urls(url: str, tmp_path: Path) -> None:
+    """A store URL that means nothing is refused with what would."""
+    clock = FakeClock()
+    with pytest.raises(StoreError, match="memory: or sqlite:///FILE"):
+        clock.run(open_store(url, clock, lambda: "e", tmp_path))
+
+
+def test_urls(tmp_path: Path) -> None:
+    """`sqlite:///file` is relative to the node's folder, `memory:` needs nothing."""
+    clock = FakeClock()
+    clock.run(clock.run(open_store("sqlite:///sub/x.sqlite", clock, lambda: "e", tmp_path)).close())
+    assert (tmp_path / "sub" / "x.sqlite").exists()
+    assert clock.run(open_store("memory:", clock, lambda: "e", tmp_path)).epoch == "e"
