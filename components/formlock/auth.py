@@ -15,11 +15,9 @@ from hmac import compare_digest
 from pathlib import Path
 from typing import Any
 
-from autobahn.wamp.exception import ApplicationError
-
 from formlock.claims import InvalidClaims, development
 from formlock.errors import FormLockError, NotActive, WrongMethod
-from formlock.wamp import Call, Session, read_credential
+from formlock.wamp import Call, Denied, Session, read_credential
 
 BROWSER_ROLE = "browser"
 COMPONENTS = ("locks", "bridge")
@@ -51,9 +49,9 @@ class AuthComponent(Session):
             try:
                 claims = development(details.get("authextra"), guest=f"guest-{secrets.token_hex(3)}")
             except InvalidClaims as error:
-                raise ApplicationError("wamp.error.authentication_failed", str(error)) from None
+                raise Denied(str(error)) from None
             return {"realm": realm, "authid": claims.user, "role": BROWSER_ROLE, "extra": claims.to_extra()}
-        raise ApplicationError("wamp.error.authentication_failed", "this node does not know that way to log in")
+        raise Denied("this node does not know that way to log in")
 
     def _component(self, authid: object, ticket: object) -> str:
         if isinstance(authid, str) and authid in COMPONENTS and isinstance(ticket, str):
@@ -61,7 +59,7 @@ class AuthComponent(Session):
             if compare_digest(ticket.encode(), expected.encode()):
                 return authid
         self.warn("auth.refused", authid=authid)
-        raise ApplicationError("wamp.error.authentication_failed", "unknown component or wrong ticket")
+        raise Denied("unknown component or wrong ticket")
 
     async def _unanswered(self, call: Call) -> None:
         name = call.procedure.removeprefix(self.uris.procedures)

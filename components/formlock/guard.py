@@ -55,7 +55,7 @@ class BrowserRole(RouterRole):  # type: ignore[misc]
             claims = from_extra(session._authextra)
         except InvalidClaims:
             return DENIED
-        return ALLOWED if may(claims, self._uris, uri, action, getattr(options, "match", None)) else DENIED
+        return ALLOWED if may(claims, self._uris, uri, action, options.get("match")) else DENIED
 
 
 def may(claims: Claims, uris: Uris, uri: str, action: str, match: str | None) -> bool:

@@ -22,12 +22,14 @@ CLAIMS = Claims(user=ROLE, name=ROLE, grants=(Grant("*", frozenset({"view"})),))
 
 # A form that nobody edits; reading it goes the whole way to the store.
 PROBED = FormId("formlock", "ready")
+# What each component is asked, about that form.
+PROCEDURES = {"locks": "status", "bridge": "updates"}
 ANSWER_WITHIN_S = 2
 ASK_EVERY_S = 0.1
 
 
 class ReadyComponent(Session):
-    """`extra`: `url`, which is told in the log when everything answers."""
+    """`extra`: `url`, which is told in the log when everything answers; `components`, the names of those that must (all)."""
 
     running: ClassVar[ReadyComponent | None] = None
 
@@ -42,7 +44,8 @@ class ReadyComponent(Session):
 
     async def answers(self) -> dict[str, bool]:
         """By component: whether it answers a real call now."""
-        return {"locks": await self._answers("status"), "bridge": await self._answers("updates")}
+        asked = self.extra.get("components", list(PROCEDURES))
+        return {name: await self._answers(PROCEDURES[name]) for name in asked}
 
     async def _answers(self, name: str) -> bool:
         call = Deferred.fromCoroutine(self.ask(self.uris.procedure(name), self.uris.topic(PROBED)))

@@ -71,6 +71,13 @@ class Event:
     kwargs: dict[str, Any]
 
 
+class Denied(ApplicationError):
+    """What an authenticator raises: the sentence is told to whoever is at the door."""
+
+    def __init__(self, sentence: str) -> None:
+        super().__init__(ApplicationError.AUTHENTICATION_FAILED, sentence)
+
+
 class Session(ApplicationSession):
     """A component of ours. Subclasses implement `started` and, to clean up, `ended`.
 
@@ -212,6 +219,8 @@ class Session(ApplicationSession):
             return await handler(call)
         except FormLockError as error:
             raise self._application_error(error) from None
+        except Denied:
+            raise
         except Exception:  # noqa: BLE001 (no Python text ever leaves the process)
             self.log.failure("call.failed procedure={procedure}", procedure=call.procedure)
             raise self._application_error(NotActive()) from None

@@ -104,8 +104,8 @@ class Node:
                 command = (entry / "cmdline").read_bytes().split(b"\0")
             except (OSError, IndexError, ValueError):
                 continue
-            if parent == self.process.pid and b"--worker" in command:
-                found[command[command.index(b"--worker") + 1].decode()] = int(entry.name)
+            if parent == self.process.pid and command[0].startswith(b"formlock-"):
+                found[command[0].decode().removeprefix("formlock-").strip()] = int(entry.name)
         return found
 
     def kill(self) -> None:
@@ -135,6 +135,18 @@ class Node:
             update = dict(update)
             form = update.pop("form")
             pusher.push(form, update.pop("change_set", None), **update)
+
+
+def without(*names: str) -> Callable[[dict[str, Any]], None]:
+    """A change that leaves workers out; readiness then asks only for the rest."""
+
+    def change(config: dict[str, Any]) -> None:
+        config["workers"] = [worker for worker in config["workers"] if worker["id"] not in names]
+        for component in config["workers"][0]["components"]:
+            if component["id"] == "ready":
+                component["extra"]["components"] = [name for name in ("locks", "bridge") if name not in names]
+
+    return change
 
 
 def worker_of(config: dict[str, Any], name: str) -> dict[str, Any]:
