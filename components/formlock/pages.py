@@ -41,8 +41,8 @@ class Pages(Resource):
     def __init__(self, extra: dict[str, Any], reactor: object = None) -> None:  # noqa: ARG002 (Crossbar passes it)
         super().__init__()  # type: ignore[no-untyped-call]
         self._root = _Files(str(Path(extra["pages"]).resolve()))
-        self.putChild(b"readyz", cast(Any, ReadyPage)())
-        self.putChild(b"formlock", cast(Any, _Files)(str(Path(extra["package"]).resolve())))
+        self.putChild(b"readyz", cast("Any", ReadyPage)())
+        self.putChild(b"formlock", cast("Any", _Files)(str(Path(extra["package"]).resolve())))
 
     def getChild(self, path: bytes, request: Request) -> Any:  # noqa: N802
         """Whatever no other path service answers is a file of the pages."""
@@ -58,7 +58,7 @@ class _Files(File):
     def directoryListing(self) -> Resource:  # noqa: N802
         return self.childNotFound
 
-    def render_GET(self, request: Request) -> Any:  # noqa: N802
+    def render(self, request: Request) -> Any:
         for name, value in HEADERS.items():
             request.setHeader(name, value)
-        return super().render_GET(request)  # type: ignore[no-untyped-call]
+        return super().render(request)  # type: ignore[no-untyped-call]

@@ -79,7 +79,7 @@ class ReadyPage(Resource):
 async def _render(request: Request) -> None:
     component = ReadyComponent.running
     answers = await component.answers() if component is not None else {}
-    ready = bool(answers) and all(answers.values())
+    ready = component is not None and all(answers.values())
     request.setResponseCode(200 if ready else 503)
     request.setHeader(b"content-type", b"application/json")
     request.setHeader(b"cache-control", b"no-store")

@@ -43,12 +43,11 @@ class Lock:
 
 @dataclass(frozen=True, slots=True)
 class Renew:
-    """The owner lives."""
+    """The owner lives, on this session, and knows its token: that no copy of its tab does."""
 
     owner: Owner
     token: int
     session: int
-    probed_since: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,7 +183,7 @@ def _lock(state: FormState, command: Lock, now: int, policy: Policy) -> Decision
     if lease is None:
         return _grant(state, command, now, policy)
     if lease.owner == command.owner:
-        return _attach(state, lease, command.session, command.probed_since, now, policy)
+        return _lock_again(state, lease, command, now, policy)
     return Decision(state, Refusal(FormLocked, same_user=lease.owner.user == command.owner.user))
 
 
@@ -216,20 +215,25 @@ def _renew(state: FormState, command: Renew, now: int, policy: Policy) -> Decisi
     lease = state.lease
     if lease is None or lease.token != command.token or lease.owner != command.owner:
         return Decision(state, Refusal(Lost))
-    return _attach(state, lease, command.session, command.probed_since, now, policy)
+    return _attach(state, lease, command.session, now, policy)
 
 
-def _attach(state: FormState, lease: Lease, session: int, probed_since: int | None, now: int, policy: Policy) -> Decision:
+def _lock_again(state: FormState, lease: Lease, command: Lock, now: int, policy: Policy) -> Decision:
+    """The holder's own tab asks for the form: a double click, a page that is back, or a copy of the tab."""
+    if lease.session is None or lease.session == command.session:
+        return _attach(state, lease, command.session, now, policy)
+    # Its old session is still there: a duplicated tab, or a line that died without a word. Only a probe can tell.
+    if lease.probe is None and command.probed_since is not None and lease.heard_at >= command.probed_since:
+        return Decision(state, Refusal(FormLocked, same_user=True))
+    probe = lease.probe or Probe(now, now + policy.probe_ms)
+    state = replace(state, lease=replace(lease, probe=probe))
+    return Decision(state, Wait(probe.until, probed_since=probe.since, probe=lease.session))
+
+
+def _attach(state: FormState, lease: Lease, session: int, now: int, policy: Policy) -> Decision:
     """The holder itself is there, on this session."""
-    if lease.session is not None and lease.session != session:
-        # Its old session is still there: a duplicated tab, or a line that died without a word. Only a probe can tell.
-        if lease.probe is None and probed_since is not None and lease.heard_at >= probed_since:
-            return Decision(state, Refusal(FormLocked, same_user=True))
-        probe = lease.probe or Probe(now, now + policy.probe_ms)
-        state = replace(state, lease=replace(lease, probe=probe))
-        return Decision(state, Wait(probe.until, probed_since=probe.since, probe=lease.session))
     events: tuple[Event, ...] = ()
-    if lease.session is None:
+    if lease.session != session:
         events = (Reattached(state.form, lease.owner, lease.token, state.rev, session),)
     # A lease never gets shorter by being renewed, not even by a renewal that was decided late.
     deadline = max(lease.deadline or 0, now + policy.ttl_ms)

@@ -20,6 +20,7 @@ from formlock.rules import (
     Tick,
     Unlock,
     Wait,
+    Yours,
     decide,
 )
 from formlock.stores import LockStore
@@ -107,14 +108,28 @@ class LockService:
     # -- commands
 
     async def lock(self, form: FormId, command: Lock) -> Decision:
-        """Ask for the form. The reply is Yours or a Refusal."""
-        return await self._patiently(form, command)
+        """Ask for the form, as patiently as the rules say: for a probe's answer, or for a page that may be coming back.
+
+        The reply is Yours or a Refusal.
+        """
+        while True:
+            decision = await self._called(form, command, command.session)
+            wait = decision.reply
+            if not isinstance(wait, Wait):
+                return decision
+            changed = self._after(wait.until - self._clock.now())
+            if wait.probe is not None:
+                command = replace(command, probed_since=wait.probed_since)
+                self._probing.setdefault(form, []).append(changed)
+                self._probe(decision.state, wait.probe)
+            await changed
 
     async def renew(self, form: FormId, command: Renew) -> Decision:
         """Say that the owner lives. The reply is Yours or a Refusal."""
-        decision = await self._patiently(form, command)
-        for answered in self._probing.pop(form, ()):
-            answered.keep(None)
+        decision = await self._called(form, command, command.session)
+        if isinstance(decision.reply, Yours):
+            for answered in self._probing.pop(form, ()):
+                answered.keep(None)
         return decision
 
     async def unlock(self, form: FormId, command: Unlock, caller: int) -> Decision:
@@ -136,20 +151,6 @@ class LockService:
         await self._together(self._insist(form, SessionLost(session)) for form in self._store.of_session(session))
 
     # -- inside
-
-    async def _patiently(self, form: FormId, command: Lock | Renew) -> Decision:
-        """Wait as often as the rules say wait: for a probe's answer, or for a page that may be coming back."""
-        while True:
-            decision = await self._called(form, command, command.session)
-            wait = decision.reply
-            if not isinstance(wait, Wait):
-                return decision
-            changed = self._after(wait.until - self._clock.now())
-            if wait.probe is not None:
-                command = replace(command, probed_since=wait.probed_since)
-                self._probing.setdefault(form, []).append(changed)
-                self._probe(decision.state, wait.probe)
-            await changed
 
     async def _called(self, form: FormId, command: Command, session: int) -> Decision:
         caller = self._callers.setdefault(session, _Caller())

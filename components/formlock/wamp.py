@@ -32,7 +32,7 @@ from autobahn.wamp.types import (
     SubscribeOptions,
 )
 from twisted.internet import reactor as _reactor
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.python.failure import Failure
 from txaio import make_logger  # type: ignore[attr-defined]
 
@@ -75,7 +75,7 @@ class Denied(ApplicationError):
     """What an authenticator raises: the sentence is told to whoever is at the door."""
 
     def __init__(self, sentence: str) -> None:
-        super().__init__(ApplicationError.AUTHENTICATION_FAILED, sentence)
+        super().__init__(ApplicationError.AUTHENTICATION_FAILED, sentence)  # type: ignore[no-untyped-call]
 
 
 class Session(ApplicationSession):
@@ -135,8 +135,8 @@ class Session(ApplicationSession):
         Deferred.fromCoroutine(self.ended()).addErrback(self._log_failure)
 
     def onUserError(self, fail: Failure, msg: object) -> None:  # noqa: ARG002, N802
-        # Refusals are answers, not faults; real faults are logged by `_answer`.
-        if fail.check(ApplicationError) is None:
+        # Refusals are answers, and a caller that has left is cancelled by Autobahn: no faults. Real ones are logged by `_answer`.
+        if fail.check(ApplicationError, CancelledError) is None:
             self._log_failure(fail)
 
     def onMessage(self, msg: Any) -> None:  # noqa: N802

@@ -78,7 +78,7 @@ class Node:
         while time.monotonic() < limit:
             assert self.process is not None
             if self.process.poll() is not None:
-                raise AssertionError(f"the node ended at its start:\n{self.log()[-6000:]}")
+                raise AssertionError(f"the node ended at its start:\n{self.log()[-3000:]}")
             try:
                 with urllib.request.urlopen(self.url + "readyz", timeout=5) as answer:
                     if answer.status == 200:
@@ -86,7 +86,7 @@ class Node:
             except (OSError, urllib.error.HTTPError):
                 pass
             time.sleep(0.05)
-        raise AssertionError(f"the node was not ready within {START_WITHIN_S} s:\n{self.log()[-6000:]}")
+        raise AssertionError(f"the node was not ready within {START_WITHIN_S} s:\n{self.log()[-3000:]}")
 
     def log(self) -> str:
         """All that the node has printed."""

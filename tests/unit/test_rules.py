@@ -256,12 +256,20 @@ class TestDuplicatedTab:
         again = form.lock(session=2, probed_since=wait.probed_since, after=1)
         assert again == wait
 
-    def test_a_renewal_from_the_copy_is_probed_as_well(self, form: Form) -> None:
+    def test_a_renewal_needs_no_probe(self, form: Form) -> None:
+        """Only the page itself knows its token: it goes on over a new line at once, while the router still believes in the old one."""
         form.lock()
-        wait = form.renew(session=2, after=100)
-        assert isinstance(wait, Wait)
-        form.renew(after=1)
-        assert refused(form.renew(session=2, probed_since=wait.probed_since), FormLocked, same_user=True)
+        assert form.renew(session=2, after=100) == Yours(FIRST + 1, POLICY.ttl_ms)
+        assert form.events[-1] == Reattached(FORM, ANN, FIRST + 1, 1, 2)
+        form.do(SessionLost(1))
+        assert form.state.lease is not None
+        assert form.state.lease.session == 2
+
+    def test_a_renewal_ends_the_probe(self, form: Form) -> None:
+        form.lock()
+        wait = form.lock(session=2)
+        form.renew(session=3, after=10)
+        assert refused(form.lock(session=2, probed_since=wait.probed_since, after=1), FormLocked, same_user=True)
 
 
 class TestLeaving:

@@ -10,12 +10,17 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from formlock.model import FormId, FormState, Owner
 from formlock.policy import Policy
-from formlock.rules import Lock, Recovered, Renew, SessionLost, Tick, Unlock, Wait, Yours, decide, session_owner
+from formlock.rules import SESSION_TAB, Lock, Recovered, Renew, SessionLost, Tick, Unlock, Wait, Yours, decide, session_owner
 
 POLICY = Policy()
 TABS = [Owner("ann", "a1"), Owner("ann", "a2"), Owner("bob", "b1"), session_owner("eva", 6)]
 SESSIONS = list(range(1, 7))
 TIMES = st.sampled_from([0, 1, 499, 1_500, 2_000, 25_000, 30_000, 89_999, 90_000, 400_000])
+
+
+def of_tab(tab: Owner, session: int) -> int:
+    """An owner that named no tab is on its own session, always."""
+    return int(tab.tab[1:]) if tab.tab.startswith(SESSION_TAB) else session
 
 
 @dataclass
@@ -72,6 +77,7 @@ class Rules(RuleBasedStateMachine):
 
     @rule(tab=st.sampled_from(TABS), session=st.sampled_from(SESSIONS), rid=st.sampled_from(["", "r1", "r2"]))
     def lock(self, tab: Owner, session: int, rid: str) -> None:
+        session = of_tab(tab, session)
         reply = self._do(Lock(tab, tab.user, session, wall=self.now, rid=rid))
         self._promised(tab, reply)
         self._probed(reply)
@@ -96,6 +102,7 @@ class Rules(RuleBasedStateMachine):
 
     @rule(tab=st.sampled_from(TABS), session=st.sampled_from(SESSIONS), back=st.integers(0, 2))
     def renew(self, tab: Owner, session: int, back: int) -> None:
+        session = of_tab(tab, session)
         reply = self._do(Renew(tab, self.highest - back, session))
         self._promised(tab, reply)
         self._probed(reply)

@@ -135,7 +135,7 @@ class FakeClock:
         limit = time.monotonic() + within_s
         while not task.done:
             self._take(limit)
-        return cast(T, task.result())
+        return cast("T", task.result())
 
     def settle(self, task: Task, within_s: float = 10) -> Any:
         """As `run`, for a task that has been started."""

@@ -1,0 +1,164 @@
+"""Fixtures: a real Chromium, and pages opened as somebody. A page that writes an error to its console fails its test."""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Locator, Page, Playwright, Route, expect, sync_playwright
+
+from tests.support.node import Node
+
+expect.set_options(timeout=10_000)
+
+CHROMIUM = os.environ.get("FORMLOCK_CHROMIUM", "/usr/bin/chromium")
+ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+CSP = "default-src 'self'; frame-ancestors 'self'; base-uri 'none'; form-action 'self'"
+_numbers = itertools.count(1)
+
+
+@pytest.fixture(scope="session")
+def playwright() -> Iterator[Playwright]:
+    with sync_playwright() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def browser(playwright: Playwright) -> Iterator[Browser]:
+    browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+    yield browser
+    browser.close()
+
+
+@dataclass
+class Tab:
+    """One browser tab of somebody, seen from the form it shows."""
+
+    page: Page
+    form: str = "com.example.form.invoice.42"
+    errors: list[str] = field(default_factory=list)
+
+    @property
+    def banner(self) -> Locator:
+        return self.page.locator(f'form-lock[for="{self.form}"]')
+
+    @property
+    def token(self) -> str:
+        return self.page.locator(f'form[form-lock="{self.form}"] [name=form_lock_token]').input_value()
+
+    def field(self, name: str) -> Locator:
+        return self.page.locator(f'form[form-lock="{self.form}"] [name={name}]')
+
+    def sees(self, state: str, text: str = "") -> None:
+        """Wait until the banner shows the state."""
+        expect(self.banner).to_have_attribute("state", state)
+        if text:
+            expect(self.banner).to_contain_text(text)
+
+    def press(self, label: str) -> None:
+        self.banner.get_by_role("button", name=label, exact=True).click()
+
+    def lock(self) -> None:
+        self.sees("free")
+        self.press("Edit")
+        self.sees("mine")
+
+    def tell(self, script: str, argument: Any = None) -> Any:
+        """Run `script` (an async function's body) in the page with its `client`, `lock` (of the form) and `argument`."""
+        return self.page.evaluate(
+            "async ({form, argument}) => {"
+            " const { pageClient } = await import('/formlock/formlock.js');"
+            " const client = pageClient(); const lock = client.form(form);"
+            f" {script} }}",
+            {"form": self.form, "argument": argument},
+        )
+
+
+@dataclass
+class Visitor:
+    """Opens tabs as somebody; each in a browser profile of its own unless told otherwise."""
+
+    browser: Browser
+    url: str
+    contexts: list[BrowserContext] = field(default_factory=list)
+    tabs: list[Tab] = field(default_factory=list)
+
+    def context(self, **options: Any) -> BrowserContext:
+        context = self.browser.new_context(**options)
+        context.set_default_timeout(15_000)
+        self.contexts.append(context)
+        return context
+
+    def watch(self, page: Page, form: str = "com.example.form.invoice.42") -> Tab:
+        tab = Tab(page, form)
+        page.on("console", lambda message: tab.errors.append(message.text) if message.type in ("error", "warning") else None)
+        page.on("pageerror", lambda error: tab.errors.append(str(error)))
+        self.tabs.append(tab)
+        return tab
+
+    def __call__(self, user: str, *, url: str | None = None, **options: Any) -> Tab:
+        """The demo page as ann, bob or eva."""
+        tab = self.watch(self.context(**options).new_page())
+        tab.page.goto(f"{url or self.url}?user={user}")
+        return tab
+
+    def html(
+        self, user: str, name: str, form: str, markup: str | Callable[[], str], *, context: BrowserContext | None = None
+    ) -> Tab:
+        """A page of the test's own at the node's address, with its security policy. `markup` may be made anew for each load."""
+        context = context or self.context()
+        # Chromium takes a page that the test serves for one from far away, and such a page may not reach loopback without this.
+        context.grant_permissions(["local-network-access"])
+
+        def serve(route: Route) -> None:
+            body = markup() if callable(markup) else markup
+            route.fulfill(
+                content_type="text/html; charset=utf-8",
+                headers={"content-security-policy": CSP},
+                body=f"<!doctype html><html lang=en><title>{escape(form)}</title>"
+                f'<meta name="form-lock-user" content="{escape(user)}"><meta name="form-lock-name" content="{escape(name)}">'
+                f'<link rel="icon" href="/favicon.svg"><script type="module" src="/formlock/formlock.js"></script>{body}',
+            )
+
+        context.route(f"{self.url}test.html", serve)
+        tab = self.watch(context.new_page(), form)
+        tab.page.goto(f"{self.url}test.html")
+        return tab
+
+
+@pytest.fixture
+def page_as(node: Node, browser: Browser) -> Iterator[Visitor]:
+    visitor = Visitor(browser, node.url)
+    yield visitor
+    errors = [f"{tab.form}: {text}" for tab in visitor.tabs for text in tab.errors]
+    for context in visitor.contexts:
+        context.close()
+    assert not errors, "the console must stay silent"
+
+
+@pytest.fixture
+def form() -> str:
+    """A form that no other test uses."""
+    return f"com.example.form.test.{os.getpid()}-{next(_numbers)}"
+
+
+@pytest.fixture
+def screenshots(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where pictures go: never into the repository."""
+    folder = os.environ.get("FORMLOCK_SCREENSHOTS")
+    path = Path(folder) if folder else tmp_path_factory.getbasetemp() / "screenshots"
+    path.mkdir(parents=True, exist_ok=True)
+    return path

@@ -1,0 +1,198 @@
+"""Real processes, really killed: what of a lock survives, and what must not."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_twisted
+from twisted.internet import reactor
+from twisted.internet.threads import deferToThread
+
+from tests.support.client import Client, Refused, joined
+from tests.support.node import ROOT, Node, without, worker_of
+
+pytestmark = pytest.mark.node
+
+FORM, OTHER = "com.example.form.test.killed", "com.example.form.test.other"
+
+
+def quick(**policy: int) -> Any:
+    """Short leases, so that a test sees their end."""
+
+    def change(config: dict[str, Any]) -> None:
+        without("bridge")(config)
+        worker_of(config, "locks")["components"][0]["extra"]["policy"] = policy
+
+    return change
+
+
+@pytest.fixture
+def node(tmp_path: Path) -> Iterator[Node]:
+    node = Node(tmp_path, without("bridge"))
+    yield node
+    node.stop()
+
+
+@pytest_twisted.ensureDeferred
+async def test_kill_9_of_the_whole_node(node: Node) -> None:
+    """U2: after a power cut the holder gets its lock and token back within the grace, nobody else does before, and later tokens are
+    higher."""
+    await deferToThread(node.start)
+    ann = await joined(node.ws_url, "ann")
+    token = (await ann.call("lock", form=FORM, tab="a", note="mine"))["token"]
+    other = (await ann.call("lock", form=OTHER, tab="a"))["token"]
+    await ann.call("unlock", form=OTHER, token=other, tab="a")
+    epoch = (await ann.call("status", FORM))["epoch"]
+    node.kill()
+    await deferToThread(node.start)
+    bob = await joined(node.ws_url, "bob")
+    refused = await bob.refused("lock", form=FORM, tab="b")
+    assert (refused.name, refused.facts["holder"]["user"], refused.facts["note"]) == ("form_locked", "ann", "mine")
+    assert (await bob.call("status", FORM))["state"] == "grace"
+    ann = await joined(node.ws_url, "ann")
+    assert (await ann.call("lock", form=FORM, tab="a"))["token"] == token
+    assert (await bob.call("lock", form=OTHER, tab="b"))["token"] == other + 1
+    await ann.call("unlock", form=FORM, token=token, tab="a")
+    again = await bob.call("lock", form=FORM, tab="b")
+    assert again["token"] == token + 1
+    assert again["epoch"] == epoch
+    await ann.leave()
+    await bob.leave()
+
+
+@pytest_twisted.ensureDeferred
+async def test_killed_browser_frees_its_form(tmp_path: Path) -> None:
+    """U1, U40: a page that dies without a word holds its form for the grace and no longer."""
+    node = Node(tmp_path, quick(ttl_ms=6_000, renew_ms=2_000, grace_ms=1_000, reserve_ms=500))
+    await deferToThread(node.start)
+    try:
+        ann, bob = await joined(node.ws_url, "ann"), await joined(node.ws_url, "bob")
+        await bob.subscribe(FORM)
+        await ann.call("lock", form=FORM, tab="a")
+        await bob.event("edit")
+        lost_at = reactor.seconds()
+        ann.drop()
+        assert (await bob.event("released"))["cause"] == "session_lost"
+        assert reactor.seconds() - lost_at >= 0.9
+        assert (await bob.call("lock", form=FORM, tab="b"))["event"] == "lock"
+        await bob.leave()
+    finally:
+        await deferToThread(node.stop)
+
+
+@pytest_twisted.ensureDeferred
+async def test_silent_browser_is_noticed_by_the_ping(tmp_path: Path) -> None:
+    """U40: a line that is cut without a word is noticed within ping interval and time-out, and frees the form a grace later."""
+
+    def change(config: dict[str, Any]) -> None:
+        quick(ttl_ms=20_000, renew_ms=5_000, grace_ms=1_000, reserve_ms=500)(config)
+        options = config["workers"][0]["transports"][0]["paths"]["ws"]["options"]
+        options |= {"auto_ping_interval": 1000, "auto_ping_timeout": 1000}
+
+    node = Node(tmp_path, change)
+    await deferToThread(node.start)
+    try:
+        ann, bob = await joined(node.ws_url, "ann"), await joined(node.ws_url, "bob")
+        await bob.subscribe(FORM)
+        await ann.call("lock", form=FORM, tab="a")
+        # Deaf and dumb, but its socket is open: what a black hole looks like from the router.
+        ann.session._transport.transport.stopReading()
+        assert (await bob.event("released"))["cause"] == "session_lost"
+        ann.drop()
+        await bob.leave()
+    finally:
+        await deferToThread(node.stop)
+
+
+class WorkerProcess:
+    """`python -m formlock.worker locks` beside a node that has none."""
+
+    def __init__(self, node: Node, folder: Path) -> None:
+        command = [sys.executable, "-m", "formlock.worker", "locks", "--router", f"unix:{node.folder / 'router.sock'}"]
+        self.log = folder / "worker.log"
+        environment = {**os.environ, "PYTHONPATH": f"{ROOT / 'components'}:{ROOT / 'bridge'}"}
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                [*command, "--folder", str(node.folder), "--extra", '{"store": "sqlite:///locks.sqlite"}'],
+                stdout=log, stderr=subprocess.STDOUT, env=environment,
+            )  # fmt: skip
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait(20)
+
+
+async def answered(client: Client, form: str) -> dict[str, Any]:
+    """`status` as a page asks it: again, while the worker behind it is away."""
+    limit = reactor.seconds() + 60
+    while True:
+        try:
+            answer: dict[str, Any] = await client.call("status", form)
+        except Refused as error:
+            if error.name not in ("not_active", "no_such_procedure", "canceled") or reactor.seconds() > limit:
+                raise
+        else:
+            return answer
+
+
+@pytest_twisted.ensureDeferred
+async def test_lock_worker_killed_and_started_again(tmp_path: Path) -> None:
+    """The lock worker alone is killed: its callers are told to retry, the clients stay connected and keep locks and tokens."""
+    node = Node(tmp_path, without("bridge", "locks"))
+    await deferToThread(node.start)
+    worker = WorkerProcess(node, tmp_path)
+    try:
+        ann = await joined(node.ws_url, "ann")
+        await answered(ann, FORM)
+        token = (await ann.call("lock", form=FORM, tab="a"))["token"]
+        worker.kill()
+        assert (await ann.refused("status", FORM)).name == "not_active"
+        worker = WorkerProcess(node, tmp_path)
+        assert (await answered(ann, FORM))["state"] == "held"
+        renewed = await ann.call("renew", locks=[{"form": FORM, "token": token}], tab="a")
+        assert renewed["locks"][0]["event"] == "renewed"
+        await ann.leave()
+    finally:
+        worker.kill()
+        await deferToThread(node.stop)
+
+
+@pytest_twisted.ensureDeferred
+async def test_router_away_and_back(tmp_path: Path) -> None:
+    """A worker of its own outlives its router, comes back to it by itself, and has lost no lock and no token."""
+    node = Node(tmp_path, without("bridge", "locks"))
+    await deferToThread(node.start)
+    worker = WorkerProcess(node, tmp_path)
+    try:
+        ann = await joined(node.ws_url, "ann")
+        await answered(ann, FORM)
+        token = (await ann.call("lock", form=FORM, tab="a"))["token"]
+        for _ in range(2):
+            node.kill()
+            await deferToThread(node.start)
+            ann = await joined(node.ws_url, "ann")
+            assert (await answered(ann, FORM))["state"] == "grace"
+            assert (await ann.call("lock", form=FORM, tab="a"))["token"] == token
+        assert worker.process.poll() is None
+        assert worker.log.read_text().count("locks.ready") == 3
+        await ann.leave()
+    finally:
+        worker.kill()
+        await deferToThread(node.stop)
+
+
+@pytest_twisted.ensureDeferred
+async def test_worker_in_the_container_killed(node: Node) -> None:
+    """In the single-node configuration a killed worker ends the whole node, so that its supervisor starts it whole."""
+    await deferToThread(node.start)
+    os.kill(node.pids()["locks"], signal.SIGKILL)
+    assert node.process is not None
+    assert await deferToThread(node.process.wait, 30) == 1
+    node.process = None

@@ -1,0 +1,136 @@
+"""Names on the wire, escaping, claims and rights."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from formlock.claims import RIGHTS, Claims, Grant, InvalidClaims, development, from_extra
+from formlock.errors import FormLockError, InvalidForm
+from formlock.guard import may
+from formlock.model import FormId
+from formlock.uris import Uris, escape, unescape
+
+URIS = Uris()
+VECTORS = json.loads((Path(__file__).parents[1] / "contract" / "escape.json").read_text())
+
+
+@pytest.mark.parametrize("vector", VECTORS, ids=lambda vector: vector["raw"][:12] or "empty")
+def test_escape_as_everywhere(vector: dict[str, Any]) -> None:
+    """U32: any key can be a form's id, in the same way in Python, JavaScript and PHP."""
+    if vector["part"] is None:
+        with pytest.raises(ValueError, match="1 to 64 characters"):
+            escape(vector["raw"])
+    else:
+        assert escape(vector["raw"]) == vector["part"]
+        assert unescape(vector["part"]) == vector["raw"]
+        assert URIS.form(f"com.example.form.x.{vector['part']}") == FormId("x", vector["part"])
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=8))
+def test_escape_loses_nothing(raw: str) -> None:
+    try:
+        part = escape(raw)
+    except ValueError:
+        return
+    assert unescape(part) == raw
+    assert URIS.form(URIS.topic(FormId("t", part))).id == part
+
+
+@pytest.mark.parametrize("part", [":", ":4", ":zz", ":4g", "a:e4"])
+def test_what_no_escape_gives(part: str) -> None:
+    with pytest.raises(ValueError, match="no two hex digits"):
+        unescape(part)
+
+
+@pytest.mark.parametrize(
+    "topic",
+    [
+        "", "com.example.form.", "com.example.form.a", "com.example.form.a.", "com.example.form..b", "com.example.form.a.b.c",
+        "com.example.form.a b.c", "com.example.form.a.b\n", "com.example.form.ä.b", "com.example.form." + "a" * 65 + ".b",
+        "com.example.form." + "a" * 64 + "." + "b" * 150, "com.other.form.a.b", "COM.EXAMPLE.FORM.a.b", None, 5, ["a"], b"x",
+    ],
+)  # fmt: skip
+def test_topics_that_are_no_form(topic: object) -> None:
+    with pytest.raises(InvalidForm, match="You need to provide valid form id"):
+        URIS.form(topic)
+
+
+def test_another_prefix() -> None:
+    """The prefix is configurable, and a form of one is none of another."""
+    uris = Uris("org.acme.crm")
+    assert uris.form("org.acme.crm.form.invoice.42") == FormId("invoice", "42")
+    assert uris.procedure("lock") == "org.acme.crm.formlock.lock"
+    with pytest.raises(InvalidForm):
+        uris.form("com.example.form.invoice.42")
+
+
+def test_rights_by_pattern() -> None:
+    claims = Claims("ann", "Ann", grants=(Grant("invoice.*", frozenset({"view", "lock"})), Grant("order.7", frozenset({"view"}))))
+    assert claims.allows("lock", FormId("invoice", "42"))
+    assert not claims.allows("takeover", FormId("invoice", "42"))
+    assert claims.allows("view", FormId("order", "7"))
+    assert not claims.allows("view", FormId("order", "70"))
+    assert not claims.allows_everywhere("view")
+
+
+def test_claims_travel() -> None:
+    claims = development({"user": "ann", "name": "Ann Weber"}, guest="guest-1")
+    assert from_extra(claims.to_extra()) == claims
+    assert claims.allows_everywhere("admin")
+    assert claims.grants[0].rights == RIGHTS
+
+
+def test_a_guest_without_a_name() -> None:
+    for nothing in (None, {}, {"user": ""}, []):
+        assert development(nothing, guest="guest-1").name == "guest-1"
+
+
+@pytest.mark.parametrize(
+    "extra", [None, 5, {}, {"user": "a", "name": "b"}, {"user": "a", "name": "b", "rights": []}, {"rights": {}}]
+)
+def test_claims_that_are_none(extra: object) -> None:
+    with pytest.raises(InvalidClaims):
+        from_extra(extra)
+
+
+def test_rights_that_nobody_knows_are_no_rights() -> None:
+    claims = from_extra({"user": "a", "name": "b", "rights": {"*": ["fly", "view"], "x": "view"}})
+    assert claims.grants == (Grant("*", frozenset({"view"})),)
+
+
+def test_what_a_page_may() -> None:
+    """The authorizer: exact forms it may view, our procedures, and the prefix of all only with `list` on all."""
+    some = Claims("a", "A", grants=(Grant("invoice.*", frozenset({"view"})),))
+    everything = development({"user": "a"}, "g")
+    form = "com.example.form.invoice.1"
+    assert may(some, URIS, form, "subscribe", None)
+    assert may(some, URIS, form, "subscribe", "exact")
+    assert not may(some, URIS, form, "subscribe", "prefix")
+    assert not may(some, URIS, form, "subscribe", "wildcard")
+    assert not may(some, URIS, "com.example.form.order.1", "subscribe", None)
+    assert not may(some, URIS, "com.example.form.", "subscribe", "prefix")
+    assert may(everything, URIS, "com.example.form.", "subscribe", "prefix")
+    assert not may(everything, URIS, "com.example.form", "subscribe", "prefix")
+    assert may(some, URIS, "com.example.formlock.lock", "call", None)
+    assert may(some, URIS, "form-lock", "call", None)
+    assert not may(everything, URIS, "com.example.formlock.authenticate", "call", None)
+    for action in ("publish", "register"):
+        assert not may(everything, URIS, form, action, None)
+
+
+def _classes(root: type[FormLockError]) -> list[type[FormLockError]]:
+    return [root, *(found for child in root.__subclasses__() for found in _classes(child))]
+
+
+def test_errors_know_themselves() -> None:
+    """Every error that can be raised has a name of its own, a sentence, and says whether a retry can help."""
+    leaves = [error for error in _classes(FormLockError) if not error.__subclasses__()]
+    assert len({error.name for error in leaves}) == len(leaves) == 9
+    assert {error.name for error in leaves if error.retry} == {"too_many", "not_active"}
+    assert all(error().message == error.sentence for error in leaves)

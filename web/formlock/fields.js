@@ -1,0 +1,79 @@
+// Shuts and opens the fields of a form: they keep their values, their place in the form's data, and stay readable.
+//
+// Not `fieldset.disabled`: it drops the fields from the form's data and throws the focus to the body. Text fields become read-only
+// (a caret, a selection and a screen reader still work in them), everything else `inert`. Only what was changed here is changed back.
+
+const TEXTUAL = new Set(['text', 'search', 'url', 'tel', 'email', 'password', 'number', 'date', 'month', 'week', 'time', 'datetime-local']);
+const MARK = 'data-form-lock-shut';
+
+/** @param {Element} element @returns {element is HTMLInputElement | HTMLTextAreaElement} */
+function takesText(element) {
+  return element instanceof HTMLTextAreaElement || (element instanceof HTMLInputElement && TEXTUAL.has(element.type));
+}
+
+/**
+ * The fields of a form that locking is about.
+ * @param {HTMLFormElement} form @returns {HTMLElement[]}
+ */
+function fieldsOf(form) {
+  const own = Array.from(form.elements).filter((element) => element instanceof HTMLElement && !(element instanceof HTMLFieldSetElement));
+  const rich = Array.from(form.querySelectorAll('[contenteditable]'));
+  return /** @type {HTMLElement[]} */ ([...own, ...rich]).filter(
+    (field) => !(field instanceof HTMLInputElement && field.type === 'hidden') && !field.matches('.form-lock, form-lock, [form-lock-ignore]'),
+  );
+}
+
+/** @param {HTMLFormElement} form @param {() => void} rescue called before the focused field becomes unreachable */
+export function shut(form, rescue) {
+  form.setAttribute('data-form-lock', 'shut');
+  for (const field of fieldsOf(form)) {
+    if (field.hasAttribute(MARK)) continue;
+    if (takesText(field)) {
+      if (field.readOnly) continue;
+      field.readOnly = true;
+    } else {
+      if (field.inert) continue;
+      if (field.contains(document.activeElement)) rescue();
+      field.inert = true;
+    }
+    field.setAttribute(MARK, '');
+  }
+}
+
+/** @param {HTMLFormElement} form */
+export function open(form) {
+  form.setAttribute('data-form-lock', 'open');
+  for (const field of fieldsOf(form)) {
+    if (!field.hasAttribute(MARK)) continue;
+    field.removeAttribute(MARK);
+    if (takesText(field)) field.readOnly = false;
+    else field.inert = false;
+  }
+}
+
+/** The first field a person would type into. @param {HTMLFormElement} form @returns {HTMLElement | undefined} */
+export function firstField(form) {
+  return fieldsOf(form).find((field) => !(field instanceof HTMLButtonElement) && !field.inert && field.checkVisibility?.() !== false);
+}
+
+/** All that would be submitted, but for our own field, to see whether something was typed. @param {HTMLFormElement} form @param {string} tokenField */
+export function contents(form, tokenField) {
+  const pairs = [];
+  // Read field by field: `new FormData(form)` would fire the page's own `formdata` listeners.
+  for (const field of Array.from(form.elements)) {
+    if (!(field instanceof HTMLInputElement || field instanceof HTMLTextAreaElement || field instanceof HTMLSelectElement)) continue;
+    if (!field.name || field.name === tokenField) continue;
+    if (field instanceof HTMLInputElement && (field.type === 'checkbox' || field.type === 'radio')) pairs.push([field.name, field.value, field.checked]);
+    else if (field instanceof HTMLSelectElement) pairs.push([field.name, ...Array.from(field.selectedOptions, (option) => option.value)]);
+    else pairs.push([field.name, field.value]);
+  }
+  for (const rich of Array.from(form.querySelectorAll('[contenteditable]'))) pairs.push([rich.innerHTML]);
+  return JSON.stringify(pairs);
+}
+
+/** What people call a field: its label, else its name. @param {HTMLFormElement} form @param {string} name @returns {string} */
+export function labelOf(form, name) {
+  const field = form.elements.namedItem(name);
+  const labels = field instanceof HTMLElement && 'labels' in field ? /** @type {NodeListOf<HTMLLabelElement> | null} */ (field.labels) : null;
+  return labels?.[0]?.textContent?.trim().replace(/[:*\s]+$/, '') || name;
+}

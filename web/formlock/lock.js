@@ -1,0 +1,252 @@
+// FormLock: one form. It turns the effects of lease.js into calls, and answers and events into its inputs.
+import { CallError } from './connect.js';
+import { start, step } from './lease.js';
+import { randomId } from './tab.js';
+
+/** @typedef {import('./lease.js').Snapshot} Snapshot */
+/** @typedef {import('./lease.js').State} State */
+/**
+ * What a backend reported, through the bridge.
+ * @typedef {object} Update
+ * @property {string} form
+ * @property {string} [epoch] @property {number} [seq] @property {string} [id]
+ * @property {Record<string, [unknown, unknown]>} [change_set]
+ * @property {string | number} [version]
+ * @property {string} [origin]
+ * @property {Record<string, unknown> | string} [representation]
+ */
+
+/** Fires `change` (the state, or facts of it, changed) and `updated` (`detail`: an Update that is not our own). */
+export class FormLock extends EventTarget {
+  /** @type {State} */ #state;
+  /** @type {(() => void) | null} */ #unsubscribe = null;
+  /** @type {{rid: string, resolve(): void, reject(error: Error): void}[]} */ #waiting = [];
+  #asking = false;
+  #gone = false;
+  /** @type {{epoch: string, seq: number} | null} the last update */ #last = null;
+
+  /** @param {import('./client.js').FormLockClient} client @param {string} form its topic */
+  constructor(client, form) {
+    super();
+    this.client = client;
+    this.form = form;
+    /** Text for the others while we hold the form. */
+    this.note = '';
+    this.#state = start(client.clock(), client.identity().user);
+  }
+
+  /** All facts; treat them as read only. */
+  get state() {
+    return this.#state;
+  }
+
+  /** What the person is shown. */
+  get name() {
+    return this.#state.name;
+  }
+
+  /** The token while it is held, proven or not. @returns {number | null} */
+  get token() {
+    return this.#state.grant?.token ?? null;
+  }
+
+  get attached() {
+    return this.#state.link;
+  }
+
+  /**
+   * Ask for the lock. Resolves when it is ours; rejects with a CallError whose code is `form_locked`, `not_allowed`, ...
+   * @param {{resume?: 'reload'}} [options] @returns {Promise<void>}
+   */
+  lock(options = {}) {
+    if (this.name === 'mine') return Promise.resolve();
+    const rid = this.#state.asking?.rid ?? randomId();
+    return new Promise((resolve, reject) => {
+      this.#waiting.push({ rid, resolve, reject });
+      this.input({ type: 'edit', rid, ...options });
+    });
+  }
+
+  /** Editing has ended (saved or cancelled): the form is free for the others. */
+  done() {
+    this.input({ type: 'done', rid: randomId() });
+  }
+
+  leave() {
+    const { grant } = this.#state;
+    if (grant) this.#mark();
+    this.input({ type: 'left', rid: randomId() });
+  }
+
+  comeBack() {
+    this.input({ type: 'came back', rid: randomId() });
+  }
+
+  /** Joined: subscribe. The service answers a new subscriber with the form's state. */
+  async attach() {
+    try {
+      const unsubscribe = await this.client.supervisor.subscribe(this.form, (facts) => this.#event(facts));
+      if (this.#gone) unsubscribe();
+      else this.#unsubscribe = unsubscribe;
+      this.input({ type: 'connected' });
+    } catch (error) {
+      const { code } = CallError.from(error);
+      if (code !== 'closed' && code !== 'timeout') this.input({ type: 'denied', problem: 'denied' });
+    }
+  }
+
+  /** The form is no longer on the page. */
+  detach() {
+    if (this.token !== null) this.done();
+    this.#gone = true;
+    this.#unsubscribe?.();
+  }
+
+  /** @param {import('./lease.js').Input} input */
+  input(input) {
+    const before = this.#state;
+    const { state, effects } = step(before, input, this.client.clock());
+    this.#state = state;
+    if (before.grant && !state.grant && !state.left) this.client.tab.mark(this.form, null, Date.now());
+    for (const effect of effects) this.#run(effect);
+    if (input.type !== 'tick' || before.name !== state.name) this.dispatchEvent(new Event('change'));
+    this.#settle();
+  }
+
+  /** @param {import('./lease.js').Effect} effect */
+  #run(effect) {
+    switch (effect.do) {
+      case 'status':
+        void this.status();
+        return;
+      case 'renew':
+        this.client.renewSoon();
+        return;
+      case 'lock':
+        void this.#lock(effect.rid);
+        return;
+      case 'unlock':
+        void this.#unlock(effect);
+    }
+  }
+
+  /** Ask the service what is true. Never rejects: what it hears goes into the state. */
+  async status() {
+    if (this.#asking || !this.#state.link) return;
+    this.#asking = true;
+    try {
+      const { value } = await this.#call('status', { form: this.form });
+      this.input({ type: 'snapshot', snapshot: /** @type {any} */ (value) });
+    } catch (error) {
+      const { code } = CallError.from(error);
+      if (code === 'not_allowed' || code === 'wamp.error.not_authorized') this.input({ type: 'denied', problem: 'denied' });
+    } finally {
+      this.#asking = false;
+    }
+  }
+
+  /** @param {string} rid */
+  async #lock(rid) {
+    try {
+      const { value, sent } = await this.#call('lock', { form: this.form, tab: this.client.tab.id, note: this.note, rid });
+      this.input({ type: 'granted', rid, sent, grant: /** @type {any} */ (value) });
+      if (this.token !== null) this.#mark();
+    } catch (reason) {
+      const error = CallError.from(reason);
+      if (error.code === 'closed' || error.code === 'timeout') return; // the same attempt goes on with the next connection
+      this.#refuse(rid, error);
+      if (error.code === 'form_locked') {
+        const { facts } = error;
+        // Our id may be a copy: a duplicated tab inherits sessionStorage. Holding nothing, we can take another without loss.
+        if (facts.same_user && !this.client.holdsAny) this.client.tab.renew();
+        this.input({ type: 'refused', rid, snapshot: refusal(facts), sameUser: facts.same_user === true });
+      } else if (error.code === 'lost') {
+        this.input({ type: 'refused', rid, snapshot: null, sameUser: false });
+      } else {
+        this.input({ type: 'failed', rid, problem: error.code });
+      }
+    }
+  }
+
+  /** @param {{rid: string, token: number, leaving: boolean}} effect */
+  async #unlock({ rid, token, leaving }) {
+    const facts = { form: this.form, token, tab: this.client.tab.id, leaving, rid };
+    if (leaving) {
+      this.client.supervisor.send(this.client.uris.procedure('unlock'), facts);
+      return;
+    }
+    try {
+      const { value } = await this.#call('unlock', facts);
+      this.input({ type: 'unlocked', rid, rev: /** @type {any} */ (value).rev ?? null });
+    } catch (reason) {
+      const { code } = CallError.from(reason);
+      if (code !== 'closed' && code !== 'timeout') this.input({ type: 'unlocked', rid, rev: null }); // it is not ours any more: as wanted
+    }
+  }
+
+  /** @param {Record<string, any> | undefined} answer @param {number} sent */
+  renewed(answer, sent) {
+    if (answer?.event === 'renewed') {
+      this.input({ type: 'renewed', sent, grant: /** @type {any} */ (answer) });
+      this.#mark();
+    } else if (answer?.event === 'lost' && this.token !== null) {
+      this.input({ type: 'renewal lost', token: this.token, holder: answer.holder ?? null });
+    } else {
+      this.input({ type: 'unanswered' });
+    }
+  }
+
+  /** @param {Record<string, any>} facts */
+  #event(facts) {
+    if (this.#gone) return;
+    if (facts.status === 'updated') this.#updated(/** @type {any} */ (facts));
+    else if (facts.status === 'probe') this.input({ type: 'probe' });
+    else if (typeof facts.rev === 'number') {
+      this.input({ type: 'event', status: facts.status, cause: facts.cause ?? null, snapshot: /** @type {any} */ (facts) });
+    }
+  }
+
+  /** @param {Update} update */
+  #updated(update) {
+    if (update.epoch !== undefined && update.seq !== undefined) {
+      if (this.#last && this.#last.epoch === update.epoch && update.seq <= this.#last.seq) return;
+      this.#last = { epoch: update.epoch, seq: update.seq };
+    }
+    if (update.origin !== undefined && (update.origin === this.client.tab.id || update.origin === String(this.client.supervisor.session))) return;
+    this.dispatchEvent(new CustomEvent('updated', { detail: update }));
+  }
+
+  /** @param {string} procedure @param {object} facts */
+  #call(procedure, facts) {
+    return this.client.supervisor.call(this.client.uris.procedure(procedure), facts);
+  }
+
+  /** Remember over a reload that this tab is editing. */
+  #mark() {
+    this.client.tab.mark(this.form, this.client.page(), Date.now());
+  }
+
+  #settle() {
+    if (!this.#waiting.length) return;
+    if (this.name === 'mine') for (const { resolve } of this.#waiting.splice(0)) resolve();
+    else if (!this.#state.asking && !this.#state.grant) {
+      for (const { reject } of this.#waiting.splice(0)) reject(new CallError('ended', 'Asking for the form has ended'));
+    }
+  }
+
+  /** @param {string} rid @param {CallError} error */
+  #refuse(rid, error) {
+    const mine = this.#waiting.filter((waiting) => waiting.rid === rid);
+    this.#waiting = this.#waiting.filter((waiting) => waiting.rid !== rid);
+    for (const { reject } of mine) reject(error);
+  }
+}
+
+/** The public state inside a refusal. @param {Record<string, any>} facts @returns {Snapshot | null} */
+function refusal(facts) {
+  if (typeof facts.rev !== 'number' || typeof facts.epoch !== 'string') return null;
+  return {
+    state: 'held', holder: facts.holder ?? null, since_ms: facts.since_ms ?? null, expires_in_ms: facts.expires_in_ms ?? null,
+    note: facts.note ?? null, token: facts.token ?? null, epoch: facts.epoch, rev: facts.rev,
+  };
+}

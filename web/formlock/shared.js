@@ -1,0 +1,52 @@
+// The page's one client: who and where it is comes from the page's meta elements, and the page's comings and goings are told to it.
+import { FormLockClient } from './client.js';
+import { Tab } from './tab.js';
+import { DEFAULT_PREFIX } from './uris.js';
+
+/** @type {FormLockClient | null} */
+let shared = null;
+
+/** Made when first asked for: scripts that run before may still set the meta elements. @returns {FormLockClient} */
+export function pageClient() {
+  if (shared) return shared;
+  const tab = new Tab();
+  const client = new FormLockClient({ url: routerUrl(), prefix: meta('form-lock-prefix') ?? DEFAULT_PREFIX, tab, identity: () => identity(tab) });
+  shared = client;
+  // Never `beforeunload`: it may be cancelled, and it keeps pages out of the back/forward cache.
+  addEventListener('pagehide', () => client.leave());
+  addEventListener('pageshow', (event) => {
+    if (event.persisted) client.comeBack();
+  });
+  addEventListener('offline', () => client.offline());
+  addEventListener('online', () => client.online());
+  // Whatever wakes the page first looks at the clock before anything else happens.
+  document.addEventListener('visibilitychange', () => client.tick());
+  document.addEventListener('resume', () => client.tick());
+  client.start();
+  if (!navigator.onLine) queueMicrotask(() => client.offline());
+  return client;
+}
+
+/** How the page was reached, for Tab.wasEditing. */
+export function arrival() {
+  const [entry] = performance.getEntriesByType('navigation');
+  return { type: /** @type {PerformanceNavigationTiming | undefined} */ (entry)?.type ?? 'navigate', referrer: document.referrer, at: Date.now() };
+}
+
+/** @param {string} name @returns {string | null} */
+function meta(name) {
+  return document.querySelector(`meta[name="${name}"]`)?.getAttribute('content') || null;
+}
+
+/** @param {Tab} tab */
+function identity(tab) {
+  const user = meta('form-lock-user');
+  return user ? { user, name: meta('form-lock-name') ?? user } : tab.guest();
+}
+
+/** The host that served this script, unless the page says otherwise. */
+function routerUrl() {
+  const url = new URL(meta('form-lock-url') ?? '/ws', meta('form-lock-url') ? document.baseURI : import.meta.url);
+  url.protocol = url.protocol.replace(/^http/, 'ws');
+  return url.href;
+}

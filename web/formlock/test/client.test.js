@@ -1,0 +1,225 @@
+// The client and its supervisor against a fake router: what goes over the wire, and what it does when the wire misbehaves.
+import assert from 'node:assert/strict';
+import { afterEach, beforeEach, test } from 'node:test';
+
+import { WebSocket } from 'ws';
+
+import './quiet.js';
+
+import { FormLockClient } from '../client.js';
+import { backoff } from '../connect.js';
+import { Tab } from '../tab.js';
+import { FakeRouter } from './fake-router.js';
+
+globalThis.WebSocket = WebSocket; // Node 20 has none of its own
+
+const FORM = 'com.example.form.invoice.42';
+const OTHER = 'com.example.form.invoice.43';
+
+let router;
+const clients = [];
+
+beforeEach(async () => {
+  router = await new FakeRouter().listen();
+});
+
+afterEach(async () => {
+  for (const client of clients.splice(0)) client.leave();
+  await router.close();
+});
+
+function makeClient(user, options = {}) {
+  const client = new FormLockClient({
+    url: router.url, identity: () => ({ user, name: user.toUpperCase() }), tab: new Tab(null), makeWorker: null, wait: () => 5, ...options,
+  });
+  clients.push(client);
+  client.start();
+  return client;
+}
+
+/** Resolves when the form is in that state. */
+function reached(lock, name) {
+  return new Promise((resolve) => {
+    const look = () => {
+      if (lock.name !== name) return;
+      lock.removeEventListener('change', look);
+      resolve();
+    };
+    lock.addEventListener('change', look);
+    look();
+  });
+}
+
+const limit = { timeout: 10_000 };
+
+test('two clients: one gets the form, the other sees who has it, is refused, and sees it free again', limit, async () => {
+  const ann = makeClient('ann').form(FORM);
+  const bob = makeClient('bob').form(FORM);
+  await Promise.all([reached(ann, 'free'), reached(bob, 'free')]);
+  await ann.lock();
+  assert.equal(ann.token, 1);
+  await reached(bob, 'locked');
+  assert.equal(bob.state.snapshot.holder.name, 'ANN');
+  await assert.rejects(bob.lock(), { code: 'form_locked' });
+  ann.done();
+  await reached(bob, 'free');
+  await bob.lock();
+  assert.equal(bob.token, 2);
+});
+
+test('who we are and which tab goes with HELLO and with each call', limit, async () => {
+  const client = makeClient('ann');
+  await client.form(FORM).lock();
+  assert.deepEqual(router.hellos[0][1].authextra, { user: 'ann', name: 'ANN' });
+  assert.deepEqual(router.hellos[0][1].authmethods, ['anonymous']);
+  const { facts } = await router.called('lock');
+  assert.equal(facts.tab, client.tab.id);
+  assert.match(facts.tab, /^[A-Za-z0-9_-]{1,64}$/);
+  assert.match(facts.rid, /^.{1,64}$/);
+});
+
+test('a call is tried again while a worker starts, died, is away or is busy: same rid', limit, async () => {
+  const errors = ['wamp.error.no_such_procedure', 'wamp.error.canceled', 'com.example.formlock.error.not_active', 'com.example.formlock.error.too_many'];
+  router.hook = (procedure) => (procedure.endsWith('.lock') && errors.length ? { error: errors.shift() } : undefined);
+  await makeClient('ann').form(FORM).lock();
+  const locks = router.calls.filter((call) => call.procedure.endsWith('.lock'));
+  assert.equal(locks.length, 5);
+  assert.equal(new Set(locks.map((call) => call.facts.rid)).size, 1);
+});
+
+test('a refusal that no retry can change is not retried', limit, async () => {
+  router.hook = (procedure) => (procedure.endsWith('.lock') ? { error: 'com.example.formlock.error.not_allowed', args: ['You are not allowed to do this'] } : undefined);
+  const lock = makeClient('ann').form(FORM);
+  await assert.rejects(lock.lock(), { code: 'not_allowed', message: 'You are not allowed to do this' });
+  assert.equal(lock.state.problem, 'not_allowed');
+});
+
+test('a call without an answer ends the connection, and the same attempt succeeds on the next', limit, async () => {
+  let silent = true;
+  router.hook = (procedure) => {
+    if (!silent || !procedure.endsWith('.lock')) return undefined;
+    silent = false;
+    return 'silent';
+  };
+  await makeClient('ann', { limitMs: 150 }).form(FORM).lock();
+  assert.equal(router.hellos.length, 2);
+  const [first, second] = router.calls.filter((call) => call.procedure.endsWith('.lock'));
+  assert.equal(first.facts.rid, second.facts.rid);
+});
+
+test('a lost connection comes back by itself and the token is proved again', limit, async () => {
+  const lock = makeClient('ann').form(FORM);
+  await lock.lock();
+  const before = router.calls.length;
+  router.drop();
+  const { facts } = await router.called('renew', before);
+  assert.deepEqual(facts.locks, [{ form: FORM, token: 1 }]);
+  await reached(lock, 'mine');
+  assert.equal(router.hellos.length, 2);
+});
+
+test('an aborted join is tried again, for ever; a real denial is final', limit, async () => {
+  router.abort = 'wamp.error.no_such_procedure'; // the authenticator is away
+  const client = makeClient('ann');
+  const lock = client.form(FORM);
+  await new Promise((resolve) => client.addEventListener('connection', () => router.hellos.length >= 4 && resolve()));
+  router.abort = null;
+  await reached(lock, 'free');
+  router.abort = 'wamp.error.authentication_failed';
+  const hellos = router.hellos.length;
+  router.drop();
+  await new Promise((resolve) => lock.addEventListener('change', () => lock.state.problem === 'denied' && resolve()));
+  await new Promise((resolve) => setTimeout(resolve, 60)); // ten times the back-off of this test
+  assert.equal(router.hellos.length, hellos + 1);
+});
+
+test('one renewal for all locks of the tab', limit, async () => {
+  const client = makeClient('ann');
+  const locks = [client.form(FORM), client.form(OTHER)];
+  await Promise.all(locks.map((lock) => lock.lock()));
+  for (const lock of locks) lock.input({ type: 'probe' });
+  const { facts } = await router.called('renew');
+  assert.deepEqual(facts.locks, [{ form: FORM, token: 1 }, { form: OTHER, token: 1 }]);
+  assert.equal(facts.tab, client.tab.id);
+  assert.equal(router.calls.filter((call) => call.procedure.endsWith('.renew')).length, 1);
+});
+
+test('a probe is answered by a renewal', limit, async () => {
+  const lock = makeClient('ann').form(FORM);
+  await lock.lock();
+  const form = router.form(FORM);
+  router.publish(FORM, router.event(form, 'probe'), { only: form.session });
+  const { facts } = await router.called('renew');
+  assert.deepEqual(facts.locks, [{ form: FORM, token: 1 }]);
+});
+
+test('a renewal that the service refuses is a loss, with who has it', limit, async () => {
+  const lock = makeClient('ann').form(FORM);
+  await lock.lock();
+  Object.assign(router.form(FORM), { owner: { user: 'eva', name: 'Eva Lind', tab: 'x' }, token: 2 });
+  lock.input({ type: 'probe' });
+  await reached(lock, 'lost');
+  assert.equal(lock.state.lost.holder.name, 'Eva Lind');
+});
+
+test('leaving says unlock with leaving, then goodbye; the same client comes back with the same token', limit, async () => {
+  const client = makeClient('ann');
+  const lock = client.form(FORM);
+  await lock.lock();
+  client.leave();
+  const { facts } = await router.called('unlock');
+  assert.equal(facts.leaving, true);
+  assert.equal(facts.token, 1);
+  client.comeBack();
+  await reached(lock, 'mine');
+  assert.equal(lock.token, 1);
+});
+
+test('nothing heard for long: a sign of life is asked for', limit, async () => {
+  const client = makeClient('ann', { heartbeatMs: 0 });
+  await reached(client.form(FORM), 'free');
+  const before = router.calls.length;
+  client.tick();
+  await router.called('status', before);
+});
+
+test('a duplicated tab, refused as the same user, takes an id of its own', limit, async () => {
+  const first = makeClient('ann');
+  await first.form(FORM).lock();
+  const copy = new Tab(null);
+  copy.id = first.tab.id;
+  const second = makeClient('ann', { tab: copy });
+  const lock = second.form(FORM);
+  await assert.rejects(lock.lock(), { code: 'form_locked' });
+  assert.notEqual(second.tab.id, first.tab.id);
+  assert.equal(lock.state.sameUser, true);
+  first.form(FORM).done();
+  await reached(lock, 'free');
+  await lock.lock();
+});
+
+test('updates of others are told once; our own, by tab or session, are not', limit, async () => {
+  const client = makeClient('ann');
+  const lock = client.form(FORM);
+  await reached(lock, 'free');
+  const told = [];
+  const last = new Promise((resolve) => lock.addEventListener('updated', ({ detail }) => {
+    told.push(detail.id);
+    if (detail.id === 'end') resolve();
+  }));
+  const update = (id, seq, facts = {}) => router.publish(FORM, { status: 'updated', epoch: 'b', seq, id, ...facts });
+  update('a', 1);
+  update('a', 1);
+  update('own tab', 2, { origin: client.tab.id });
+  update('own session', 3, { origin: String(client.supervisor.session) });
+  update('end', 4);
+  await last;
+  assert.deepEqual(told, ['a', 'end']);
+});
+
+test('the waiting between attempts doubles up to its ceiling, with full jitter', () => {
+  assert.equal(backoff(0, { random: () => 1 }), 300);
+  assert.equal(backoff(3, { random: () => 1 }), 2400);
+  assert.equal(backoff(1000, { random: () => 1 }), 10_000);
+  assert.equal(backoff(5, { random: () => 0 }), 0);
+});

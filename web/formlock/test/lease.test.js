@@ -1,0 +1,363 @@
+// The state machine: each test's name is the claim it proves.
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+
+import { ASK_MS, BLIP_MS, PAUSE_MS, start, step } from '../lease.js';
+
+const ANN = { user: 'ann', name: 'Ann Weber' };
+const LEASE = 90_000;
+const RENEW = 25_000;
+
+/** A form under test: `in(input, later)` moves the clock, ticking each second on the way as the worker does. */
+function form() {
+  let now = 1000;
+  let state = start(now);
+  const tell = (input, at) => {
+    const result = step(state, input, at);
+    state = result.state;
+    return result.effects;
+  };
+  return {
+    get state() { return state; },
+    get name() { return state.name; },
+    get now() { return now; },
+    in(input, later = 0) {
+      const effects = [];
+      for (const end = now + later; now + 1000 < end; ) effects.push(...tell({ type: 'tick' }, (now += 1000)));
+      if (later) now += later % 1000 || 1000;
+      effects.push(...tell(input, now));
+      return effects;
+    },
+    /** The machine sleeps. */
+    sleep(ms, input = { type: 'tick' }) {
+      now += ms;
+      return tell(input, now);
+    },
+  };
+}
+
+const free = (rev = 0, epoch = 'e') => ({ state: 'free', holder: null, since_ms: null, expires_in_ms: null, token: null, epoch, rev });
+const held = (rev, token = 1, holder = ANN, epoch = 'e') => ({ state: 'held', holder, since_ms: 0, expires_in_ms: LEASE, token, epoch, rev });
+const proof = (token = 1, rev = 1, epoch = 'e') => ({ token, epoch, rev, lease_ms: LEASE, renew_ms: RENEW });
+
+function linked(snapshot = free()) {
+  const f = form();
+  f.in({ type: 'connected' });
+  f.in({ type: 'event', status: 'subscribed', snapshot });
+  return f;
+}
+
+function mine() {
+  const f = linked();
+  f.in({ type: 'edit', rid: 'r1' });
+  f.in({ type: 'granted', rid: 'r1', sent: f.now, grant: proof() });
+  assert.equal(f.name, 'mine');
+  return f;
+}
+
+test('until the service has said what is true, nothing is claimed', () => {
+  const f = form();
+  assert.equal(f.name, 'connecting');
+  f.in({ type: 'connected' });
+  assert.equal(f.name, 'connecting');
+  f.in({ type: 'event', status: 'subscribed', snapshot: free() });
+  assert.equal(f.name, 'free');
+});
+
+test('a subscription that is not followed by a state is followed by a question', () => {
+  const f = form();
+  f.in({ type: 'connected' });
+  assert.deepEqual(f.in({ type: 'tick' }, ASK_MS), [{ do: 'status' }]);
+});
+
+test('edit asks with its rid, granted makes it mine', () => {
+  const f = linked();
+  assert.deepEqual(f.in({ type: 'edit', rid: 'r1' }), [{ do: 'lock', rid: 'r1' }]);
+  assert.equal(f.name, 'free', 'not before the answer');
+  f.in({ type: 'granted', rid: 'r1', sent: f.now, grant: proof() });
+  assert.equal(f.name, 'mine');
+});
+
+test('the lease counts from the sending of the call, not from its answer', () => {
+  const f = linked();
+  f.in({ type: 'edit', rid: 'r1' });
+  const sent = f.now;
+  f.in({ type: 'granted', rid: 'r1', sent, grant: proof() }, 5000);
+  assert.equal(f.state.grant.until, sent + LEASE);
+});
+
+test('an answer that comes after its own lease is over opens nothing', () => {
+  const f = linked();
+  f.in({ type: 'edit', rid: 'r1' });
+  const effects = f.in({ type: 'granted', rid: 'r1', sent: f.now - LEASE, grant: proof() });
+  assert.equal(f.name, 'stale');
+  assert.deepEqual(effects, [{ do: 'renew' }]);
+});
+
+test('a second click while asking is not a second call', () => {
+  const f = linked();
+  f.in({ type: 'edit', rid: 'r1' });
+  assert.deepEqual(f.in({ type: 'edit', rid: 'r2' }), []);
+});
+
+test('refused tells who has it', () => {
+  const f = linked();
+  f.in({ type: 'edit', rid: 'r1' });
+  f.in({ type: 'refused', rid: 'r1', snapshot: held(1), sameUser: false });
+  assert.equal(f.name, 'locked');
+  assert.deepEqual(f.state.snapshot.holder, ANN);
+});
+
+test('a grant that nobody waits for any more is given back', () => {
+  const f = linked();
+  f.in({ type: 'edit', rid: 'r1' });
+  f.in({ type: 'done', rid: 'd' });
+  assert.deepEqual(f.in({ type: 'granted', rid: 'r1', sent: f.now, grant: proof(4) }), [{ do: 'unlock', rid: 'r1', token: 4, leaving: false }]);
+  assert.equal(f.name, 'free');
+});
+
+test('it is renewed in time, once, and stays mine', () => {
+  const f = mine();
+  assert.deepEqual(f.in({ type: 'tick' }, RENEW), [{ do: 'renew' }]);
+  assert.deepEqual(f.in({ type: 'tick' }, 3000), [], 'not while one is under way');
+  f.in({ type: 'renewed', sent: f.now, grant: proof() });
+  assert.equal(f.name, 'mine');
+  assert.equal(f.state.grant.until, f.now + LEASE);
+});
+
+test('no answer to renewals: stale at the end of the lease by the own clock, never lost', () => {
+  const f = mine();
+  f.in({ type: 'tick' }, LEASE - 1000);
+  assert.equal(f.name, 'mine');
+  f.in({ type: 'tick' }, 1000);
+  assert.equal(f.name, 'stale');
+  f.in({ type: 'tick' }, 10 * LEASE);
+  assert.equal(f.name, 'stale');
+});
+
+test('stale becomes mine again only by a renewal, and lost only by the service', () => {
+  const f = mine();
+  f.in({ type: 'tick' }, LEASE);
+  f.in({ type: 'renewed', sent: f.now, grant: proof() });
+  assert.equal(f.name, 'mine');
+  f.in({ type: 'tick' }, LEASE);
+  f.in({ type: 'renewal lost', token: 1, holder: { user: 'eva', name: 'Eva Lind' } });
+  assert.equal(f.name, 'lost');
+  assert.equal(f.state.lost.holder.name, 'Eva Lind');
+});
+
+test('whoever slept goes to stale before anything else, even before the click that woke the page', () => {
+  const f = mine();
+  const effects = f.sleep(PAUSE_MS, { type: 'done', rid: 'd' });
+  assert.ok(effects.some((effect) => effect.do === 'renew'));
+  const g = mine();
+  g.sleep(PAUSE_MS);
+  assert.equal(g.name, 'stale', 'although the lease has not ended by the clock');
+});
+
+test('a short interruption is not shown; a longer one shuts the fields long before the lease ends', () => {
+  const f = mine();
+  f.in({ type: 'disconnected' });
+  assert.equal(f.name, 'mine');
+  f.in({ type: 'tick' }, BLIP_MS);
+  assert.equal(f.name, 'stale');
+});
+
+test('a connection that was silent is not believed for a moment', () => {
+  const f = mine();
+  f.in({ type: 'disconnected', silent: true });
+  assert.equal(f.name, 'stale');
+});
+
+test('back on the line the token is proved by a renewal', () => {
+  const f = mine();
+  f.in({ type: 'disconnected' });
+  f.in({ type: 'tick' }, 5000);
+  assert.deepEqual(f.in({ type: 'connected' }), [{ do: 'renew' }]);
+  assert.equal(f.name, 'stale');
+  f.in({ type: 'renewed', sent: f.now, grant: proof() });
+  assert.equal(f.name, 'mine');
+});
+
+test('offline says so, keeps the token, and comes back through stale', () => {
+  const f = mine();
+  f.in({ type: 'offline' });
+  f.in({ type: 'tick' }, BLIP_MS);
+  assert.equal(f.name, 'offline');
+  assert.equal(f.state.grant.token, 1);
+  f.in({ type: 'online' });
+  assert.equal(f.name, 'stale');
+});
+
+test('the same attempt goes on over a lost connection, with the same rid', () => {
+  const f = linked();
+  f.in({ type: 'edit', rid: 'r1' });
+  f.in({ type: 'disconnected' });
+  assert.deepEqual(f.in({ type: 'connected' }), [{ do: 'lock', rid: 'r1' }]);
+});
+
+test('a probe is answered at once, even if a renewal is under way', () => {
+  const f = mine();
+  f.in({ type: 'renewing' });
+  assert.deepEqual(f.in({ type: 'probe' }), [{ do: 'renew' }]);
+  assert.deepEqual(linked().in({ type: 'probe' }), []);
+});
+
+test('done frees at once, and is said again after a lost connection', () => {
+  const f = mine();
+  assert.deepEqual(f.in({ type: 'done', rid: 'd' }), [{ do: 'unlock', rid: 'd', token: 1, leaving: false }]);
+  assert.equal(f.name, 'free');
+  f.in({ type: 'disconnected' });
+  assert.deepEqual(f.in({ type: 'connected' }), [{ do: 'unlock', rid: 'd', token: 1, leaving: false }]);
+  f.in({ type: 'event', status: 'subscribed', snapshot: held(1, 1) });
+  assert.equal(f.name, 'free', 'U11: not locked by myself while the unlock is on its way');
+});
+
+test('leaving gives the lock back, and coming back asks for it again', () => {
+  const f = mine();
+  assert.deepEqual(f.in({ type: 'left', rid: 'l' }), [{ do: 'unlock', rid: 'l', token: 1, leaving: true }]);
+  f.in({ type: 'came back', rid: 'b' });
+  assert.deepEqual(f.in({ type: 'connected' }), [{ do: 'lock', rid: 'b' }]);
+  f.in({ type: 'event', status: 'subscribed', snapshot: free(2) });
+  assert.equal(f.name, 'connecting', 'no flicker of "nobody is editing"');
+  f.in({ type: 'granted', rid: 'b', sent: f.now, grant: proof(1, 3) });
+  assert.equal(f.name, 'mine');
+  assert.equal(f.state.changed, false);
+});
+
+test('coming back to a form that somebody else had meanwhile says so', () => {
+  const f = mine();
+  f.in({ type: 'left', rid: 'l' });
+  f.in({ type: 'came back', rid: 'b' });
+  f.in({ type: 'connected' });
+  f.in({ type: 'granted', rid: 'b', sent: f.now, grant: proof(3, 9) });
+  assert.equal(f.state.changed, true);
+});
+
+test('coming back to a form that somebody else has is a loss, and the text is kept', () => {
+  const f = mine();
+  f.in({ type: 'left', rid: 'l' });
+  f.in({ type: 'came back', rid: 'b' });
+  f.in({ type: 'connected' });
+  f.in({ type: 'refused', rid: 'b', snapshot: held(4, 2), sameUser: false });
+  assert.equal(f.name, 'lost');
+});
+
+test('whoever was not editing does not ask when coming back', () => {
+  const f = linked();
+  f.in({ type: 'left', rid: 'l' });
+  f.in({ type: 'came back', rid: 'b' });
+  assert.deepEqual(f.in({ type: 'connected' }), []);
+});
+
+test('only rising revs are applied', () => {
+  const f = linked(free(5));
+  f.in({ type: 'event', status: 'edit', snapshot: held(6) });
+  f.in({ type: 'event', status: 'released', snapshot: free(5) });
+  assert.equal(f.name, 'locked');
+  f.in({ type: 'snapshot', snapshot: free(4) });
+  assert.equal(f.name, 'locked');
+});
+
+test('the same user in another tab is told so, from whatever event (U11)', () => {
+  const first = step(start(0, 'ann'), { type: 'connected' }, 0).state;
+  const next = step(first, { type: 'event', status: 'locked', snapshot: held(1) }, 1).state;
+  assert.equal(next.sameUser, true);
+});
+
+test('a gap in rev is applied and asked about, an unknown epoch only asked about', () => {
+  const f = linked(free(5));
+  assert.deepEqual(f.in({ type: 'event', status: 'edit', snapshot: held(8) }), [{ do: 'status' }]);
+  assert.equal(f.name, 'locked');
+  assert.deepEqual(f.in({ type: 'event', status: 'released', snapshot: free(1, 'other') }), [{ do: 'status' }]);
+  assert.equal(f.name, 'locked');
+  f.in({ type: 'snapshot', snapshot: free(1, 'other') });
+  assert.equal(f.name, 'free');
+});
+
+test('somebody else got it: lost at once, and a renewal in flight does not undo it (U15)', () => {
+  const f = mine();
+  f.in({ type: 'renewing' });
+  f.in({ type: 'event', status: 'edit', snapshot: held(2, 2, { user: 'eva', name: 'Eva Lind' }) });
+  assert.equal(f.name, 'lost');
+  f.in({ type: 'renewed', sent: f.now, grant: proof(1, 1) });
+  assert.equal(f.name, 'lost');
+});
+
+test('the service says that the lock ended: lost, with its cause', () => {
+  const f = mine();
+  f.in({ type: 'event', status: 'released', cause: 'expired', snapshot: free(2) });
+  assert.equal(f.name, 'lost');
+  assert.equal(f.state.lost.cause, 'expired');
+  assert.deepEqual(f.in({ type: 'edit', rid: 'r2' }), [{ do: 'lock', rid: 'r2' }]);
+});
+
+test('an event older than the grant does not touch it', () => {
+  const f = linked(free(4));
+  f.in({ type: 'edit', rid: 'r1' });
+  f.in({ type: 'granted', rid: 'r1', sent: f.now, grant: proof(3, 6) });
+  f.in({ type: 'event', status: 'released', cause: 'unlock', snapshot: free(5) });
+  assert.equal(f.name, 'mine');
+});
+
+test('not allowed is remembered until the next attempt', () => {
+  const f = linked();
+  f.in({ type: 'edit', rid: 'r1' });
+  f.in({ type: 'failed', rid: 'r1', problem: 'not_allowed' });
+  assert.equal(f.name, 'free');
+  assert.equal(f.state.problem, 'not_allowed');
+});
+
+test('a state given to step is never changed', () => {
+  const f = mine();
+  const before = structuredClone(f.state);
+  step(f.state, { type: 'done', rid: 'x' }, f.now + 5);
+  step(f.state, { type: 'disconnected', silent: true }, f.now + 5);
+  assert.deepEqual(f.state, before);
+});
+
+/** A small generator of repeatable numbers. */
+function numbers(seed) {
+  let state = seed;
+  return (below) => {
+    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
+    return Math.floor((state / 2 ** 32) * below);
+  };
+}
+
+test('random walks: never mine after the end of the lease by the own clock, rev never falls within an epoch', () => {
+  for (let seed = 1; seed <= 300; seed += 1) {
+    const pick = numbers(seed);
+    let now = 0;
+    let state = start(now);
+    let rid = 0;
+    let service = { rev: 0, token: 0, epoch: 1 };
+    const any = () => ({ ...(pick(2) ? free() : held(0, service.token - pick(2))), epoch: `e${service.epoch}`, rev: Math.max(0, service.rev - pick(3)) });
+    for (let turn = 0; turn < 120; turn += 1) {
+      now += [0, 10, 1000, 1000, 1000, 5000, 20_000, 100_000][pick(8)];
+      if (pick(40) === 0) service = { rev: 0, token: service.token + 1000, epoch: service.epoch + 1 };
+      if (pick(3) === 0) service = { ...service, rev: service.rev + 1, token: service.token + pick(2) };
+      const grant = () => ({ ...proof(service.token - pick(2), Math.max(0, service.rev - pick(2)), `e${service.epoch}`) });
+      const input = [
+        () => ({ type: 'tick' }), () => ({ type: 'connected' }), () => ({ type: 'disconnected', silent: pick(2) === 0 }),
+        () => ({ type: 'offline' }), () => ({ type: 'online' }), () => ({ type: 'probe' }), () => ({ type: 'renewing' }), () => ({ type: 'unanswered' }),
+        () => ({ type: 'edit', rid: `r${(rid += 1)}` }), () => ({ type: 'granted', rid: state.asking?.rid ?? 'none', sent: now - pick(120_000), grant: grant() }),
+        () => ({ type: 'refused', rid: state.asking?.rid ?? 'none', snapshot: any(), sameUser: false }),
+        () => ({ type: 'renewed', sent: now - pick(120_000), grant: { ...grant(), token: state.grant?.token ?? 0 } }),
+        () => ({ type: 'renewal lost', token: state.grant?.token ?? 0, holder: null }),
+        () => ({ type: 'event', status: ['edit', 'released', 'locked', 'subscribed'][pick(4)], snapshot: any() }),
+        () => ({ type: 'snapshot', snapshot: any() }), () => ({ type: 'done', rid: `d${turn}` }), () => ({ type: 'left', rid: `l${turn}` }),
+        () => ({ type: 'came back', rid: `b${turn}` }),
+      ][pick(18)]();
+      const { state: next } = step(state, input, now);
+      const where = `seed ${seed}, turn ${turn}, ${JSON.stringify(input)}`;
+      if (next.name === 'mine') {
+        assert.ok(next.grant && now < next.grant.until, `mine within the lease: ${where}`);
+        assert.ok(next.link || now < next.doubt, `mine with a line, or a moment after: ${where}`);
+      }
+      if (next.epoch === state.epoch) assert.ok(next.rev >= state.rev, `rev: ${where}`);
+      if (next.name === 'lost' && state.name !== 'lost') assert.ok(['renewal lost', 'event', 'snapshot', 'refused'].includes(input.type), `only the service says lost: ${where}`);
+      state = next;
+    }
+  }
+});

@@ -1,0 +1,49 @@
+// What a tab remembers, and the clock it counts by.
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+
+import { makeClock } from '../clock.js';
+import { Tab } from '../tab.js';
+
+const FORM = 'com.example.form.invoice.42';
+const PAGE = 'http://localhost/invoice/42';
+
+test('a reload, and a save that comes back to the page, go on editing; another way in does not', () => {
+  const was = (arrival) => {
+    const tab = new Tab(null);
+    tab.mark(FORM, PAGE, 1000);
+    return tab.wasEditing(FORM, { type: 'navigate', referrer: '', at: 2000, ...arrival });
+  };
+  assert.equal(was({ type: 'reload' }), true);
+  assert.equal(was({ type: 'back_forward' }), true);
+  assert.equal(was({ referrer: PAGE }), true);
+  assert.equal(was({ referrer: 'http://localhost/invoices' }), false);
+  assert.equal(was({}), false);
+  assert.equal(was({ type: 'reload', at: 1000 + 200_000 }), false, 'U20: not days later');
+});
+
+test('the mark is read once', () => {
+  const tab = new Tab(null);
+  tab.mark(FORM, PAGE, 1000);
+  assert.equal(tab.wasEditing(FORM, { type: 'reload', referrer: '', at: 1001 }), true);
+  assert.equal(tab.wasEditing(FORM, { type: 'reload', referrer: '', at: 1002 }), false);
+});
+
+test('a storage that refuses to work leaves a tab with an id', () => {
+  const broken = { getItem: () => null, setItem() { throw new Error('full'); }, removeItem() {} };
+  assert.match(new Tab(/** @type {any} */ (broken)).id, /^[A-Za-z0-9_-]{22}$/);
+});
+
+test('the clock counts sleep, and a wall clock set back does not stop it', () => {
+  let steady = 0;
+  let wall = 1_000_000;
+  const clock = makeClock(() => steady, () => wall);
+  steady += 10;
+  wall += 10;
+  assert.equal(clock(), 10);
+  wall += 60_000; // the machine slept: the steady clock stood still
+  assert.equal(clock(), 60_010);
+  wall -= 3_600_000;
+  steady += 5;
+  assert.equal(clock(), 60_015);
+});
