@@ -33,7 +33,6 @@ from formlock.wire import (
     lost_answer,
     refusal,
     request,
-    request_form,
     snapshot,
     unlock_answer,
 )
@@ -85,8 +84,9 @@ class LockComponent(Session):
     # -- procedures
 
     async def _lock(self, call: Call) -> Payload:
-        form = request_form(self.uris, call.args, call.kwargs)
-        asked = request(LockRequest, call.args, call.kwargs)
+        arguments = call.arguments()
+        form = self.uris.form(arguments.get("form"))
+        asked = request(LockRequest, arguments)
         claims = await self._allowed(call, "lock", form)
         decision = await self._service.lock(
             form,
@@ -104,8 +104,9 @@ class LockComponent(Session):
         raise self._refused("lock", decision.state, decision.reply, claims)
 
     async def _unlock(self, call: Call) -> Payload:
-        form = request_form(self.uris, call.args, call.kwargs)
-        asked = request(UnlockRequest, call.args, call.kwargs)
+        arguments = call.arguments()
+        form = self.uris.form(arguments.get("form"))
+        asked = request(UnlockRequest, arguments)
         claims = await self._allowed(call, "lock", form)
         owner = _owner(claims, asked.tab, call.caller)
         decision = await self._service.unlock(form, Unlock(owner, asked.token, asked.leaving), call.caller)
@@ -114,7 +115,7 @@ class LockComponent(Session):
         return unlock_answer(self.uris, decision.state)
 
     async def _renew(self, call: Call) -> Payload:
-        asked = request(RenewRequest, call.args, call.kwargs)
+        asked = request(RenewRequest, call.arguments())
         claims = await self._claims.of(call.caller)
         owner = _owner(claims, asked.tab, call.caller)
         return {"locks": [await self._renew_one(held, owner, claims, call.caller) for held in asked.locks]}
@@ -130,8 +131,9 @@ class LockComponent(Session):
         return lost_answer(held.form, decision.state)
 
     async def _status(self, call: Call) -> Payload:
-        form = request_form(self.uris, call.args, call.kwargs)
-        request(StatusRequest, call.args, call.kwargs)
+        arguments = call.arguments()
+        form = self.uris.form(arguments.get("form"))
+        request(StatusRequest, arguments)
         await self._allowed(call, "view", form)
         return self._snapshot(await self._service.read(form))
 

@@ -38,7 +38,7 @@ from txaio import make_logger  # type: ignore[attr-defined]
 
 from formlock.claims import Claims, from_extra
 from formlock.clock import Timer
-from formlock.errors import FormLockError, NotActive
+from formlock.errors import FormLockError, InvalidArgument, NotActive
 from formlock.uris import DEFAULT_PREFIX, Uris
 
 # A dependency of Crossbar raises the limit to 100,000 while it is imported. With that, 20 kB of "[[[[" from a browser kills the
@@ -61,6 +61,18 @@ class Call:
     args: list[Any]
     kwargs: dict[str, Any]
     caller: int
+
+    def arguments(self) -> dict[str, Any]:
+        """By name. The form may be the first positional argument, alone or, as the article sends it, in an object."""
+        if len(self.args) > 1:
+            raise InvalidArgument(argument="args")
+        if not self.args:
+            return self.kwargs
+        first = self.args[0]
+        given = first if isinstance(first, dict) else {"form": first}
+        if not given.keys().isdisjoint(self.kwargs):
+            raise InvalidArgument(argument="args")
+        return {**given, **self.kwargs}
 
 
 @dataclass(frozen=True, slots=True)

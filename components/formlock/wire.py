@@ -13,8 +13,8 @@ from typing import Annotated, Any, TypeVar
 import msgspec
 from msgspec import Meta, Struct
 
-from formlock.errors import FormLocked, FormLockError, InvalidArgument, InvalidForm, Lost
-from formlock.model import FormId, FormState, Lease
+from formlock.errors import FormLocked, FormLockError, InvalidArgument, Lost
+from formlock.model import FormState, Lease
 from formlock.uris import Uris
 
 MAX_NOTE_LENGTH = 200
@@ -67,10 +67,9 @@ class StatusRequest(Struct, forbid_unknown_fields=True):
 Request = TypeVar("Request", LockRequest, UnlockRequest, RenewRequest, StatusRequest)
 
 
-def request(kind: type[Request], args: list[Any], kwargs: Payload) -> Request:
+def request(kind: type[Request], arguments: Mapping[str, Any]) -> Request:
     """A call's arguments without its form; InvalidArgument names the first wrong one."""
-    fields = _arguments(args, kwargs)
-    fields.pop("form", None)
+    fields = {name: value for name, value in arguments.items() if name != "form"}
     try:
         parsed = msgspec.convert(fields, kind)
     except msgspec.ValidationError as error:
@@ -78,24 +77,6 @@ def request(kind: type[Request], args: list[Any], kwargs: Payload) -> Request:
     if isinstance(parsed, LockRequest) and not is_one_line(parsed.note):
         raise InvalidArgument(argument="note")
     return parsed
-
-
-def request_form(uris: Uris, args: list[Any], kwargs: Payload) -> FormId:
-    """A call's form; InvalidForm if there is none or it is not one."""
-    return uris.form(_arguments(args, kwargs).get("form"))
-
-
-def _arguments(args: list[Any], kwargs: Payload) -> Payload:
-    """The form may be the first positional argument, alone or, as the article sends it, in an object."""
-    if len(args) > 1:
-        raise InvalidArgument(argument="args")
-    if not args:
-        return dict(kwargs)
-    first = args[0]
-    given = first if isinstance(first, Mapping) else {"form": first}
-    if any(key in kwargs for key in given):
-        raise InvalidForm
-    return {**given, **kwargs}
 
 
 def _culprit(message: str) -> str:
