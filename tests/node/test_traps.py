@@ -56,8 +56,8 @@ async def test_a_closing_subscriber_cuts_nobody_off(node: Node) -> None:
 
 @pytest_twisted.ensureDeferred
 async def test_order_at_300_subscribers(node: Node) -> None:
-    """Every one of 300 subscribers sees every event, in order (config: event_dispatching_chunk_size; by default chunks of 100 overtake
-    each other)."""
+    """Every one of 300 subscribers sees every event, in order (config: event_dispatching_chunk_size; by default
+    chunks of 100 overtake each other)."""
     form = "com.example.form.test.order"
     clients: list[Client] = []
     for start in range(0, 300, 50):
@@ -125,8 +125,8 @@ async def raw(node: Node) -> Raw:
 @pytest.mark.parametrize("depth", [900, 5_000, 20_000])
 @pytest_twisted.ensureDeferred
 async def test_bombs_of_brackets(node: Node, depth: int) -> None:
-    """Deeply nested JSON, before and after HELLO, harms its sender only (wamp.cap_recursion: with Crossbar's own limit of 100,000 the
-    router dies with signal 11 or freezes for half a minute)."""
+    """Deeply nested JSON, before and after HELLO, harms its sender only (wamp.cap_recursion: with a limit of
+    100,000 the router dies with signal 11 or freezes for half a minute)."""
     page = await joined(node.ws_url)
     before = node.pids()
     bomb = b"[" * depth + b"]" * depth

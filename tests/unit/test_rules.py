@@ -257,7 +257,7 @@ class TestDuplicatedTab:
         assert again == wait
 
     def test_a_renewal_needs_no_probe(self, form: Form) -> None:
-        """Only the page itself knows its token: it goes on over a new line at once, while the router still believes in the old one."""
+        """Only the page itself knows its token: it goes on over a new line at once, without a probe."""
         form.lock()
         assert form.renew(session=2, after=100) == Yours(FIRST + 1, POLICY.ttl_ms)
         assert form.events[-1] == Reattached(FORM, ANN, FIRST + 1, 1, 2)

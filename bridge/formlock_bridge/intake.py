@@ -1,0 +1,233 @@
+"""What backends push, read: bytes in, an `Update` or a `Rejected` with its reason out. Pure; nothing that is sent can raise here.
+
+The article's message is valid as it is: `{"status": ..., "channel": ..., "change_set": ...}`. Unknown keys are ignored, null and
+the empty text are as if left out, and of a key that is given twice the last counts, as in PHP and JavaScript.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+import msgspec
+
+from formlock.errors import InvalidForm
+from formlock.uris import Uris
+from formlock_push.message import MAX_BYTES, UPDATED, Update
+
+MAX_DEPTH = 32
+MAX_TEXT_LENGTH = 200
+# Browsers count exactly up to here.
+MAX_VERSION = 2**53 - 1
+
+_decode = msgspec.json.Decoder().decode
+_BRACKETS = re.compile(rb'"(?:[^"\\]|\\.)*"?|[\[{]|[\]}]', re.DOTALL)
+
+
+class Reason(StrEnum):
+    """Why a message was rejected. A closed set: it is what counters are named by."""
+
+    MULTIPART = "multipart"
+    EMPTY = "empty"
+    TOO_LARGE = "too_large"
+    NOT_UTF8 = "not_utf8"
+    TOO_DEEP = "too_deep"
+    NOT_JSON = "not_json"
+    NUMBER_OUT_OF_RANGE = "number_out_of_range"
+    NUL_TEXT = "nul_text"
+    NOT_OBJECT = "not_object"
+    UNKNOWN_VERSION = "unknown_version"
+    NO_FORM = "no_form"
+    TWO_FORMS = "two_forms"
+    INVALID_FORM = "invalid_form"
+    INVALID_CHANGE_SET = "invalid_change_set"
+    INVALID_STATUS = "invalid_status"
+    INVALID_ID = "invalid_id"
+    INVALID_SOURCE = "invalid_source"
+    INVALID_VERSION = "invalid_version"
+    INVALID_ORIGIN = "invalid_origin"
+    INVALID_ACTOR = "invalid_actor"
+    INVALID_REPRESENTATION = "invalid_representation"
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """`form` is what the message called its form, if it came that far; for the log only."""
+
+    reason: Reason
+    form: str = ""
+
+
+def read(uris: Uris, frame: bytes, parts: int = 1) -> Update | Rejected:
+    """One message: its first frame, and how many frames it had."""
+    try:
+        message = _parse(frame, parts)
+    except _NotValid as error:
+        return Rejected(error.reason)
+    try:
+        return _update(uris, message)
+    except _NotValid as error:
+        form = message.get("form") or message.get("channel")
+        return Rejected(error.reason, form[:MAX_TEXT_LENGTH] if isinstance(form, str) else "")
+
+
+class _NotValid(Exception):
+    def __init__(self, reason: Reason) -> None:
+        self.reason = reason
+
+
+# -- bytes to values
+
+
+def _parse(frame: bytes, parts: int) -> dict[str, Any]:
+    if parts != 1:
+        raise _NotValid(Reason.MULTIPART)
+    if not frame:
+        raise _NotValid(Reason.EMPTY)
+    if len(frame) > MAX_BYTES:
+        raise _NotValid(Reason.TOO_LARGE)
+    try:
+        frame.decode("utf-8")
+    except UnicodeDecodeError:
+        raise _NotValid(Reason.NOT_UTF8) from None
+    # Before anything recursive sees it: what Crossbar imports lifts Python's own limit to 100,000, and then a bomb is signal 11.
+    if _depth(frame) > MAX_DEPTH:
+        raise _NotValid(Reason.TOO_DEEP)
+    try:
+        message = _decode(frame)
+    except msgspec.ValidationError:
+        # Valid by the grammar: 1e999, or an integer of thousands of digits.
+        raise _NotValid(Reason.NUMBER_OUT_OF_RANGE) from None
+    except ValueError:
+        # NaN and lone surrogates (\ud800) too: neither is JSON that every client can read.
+        raise _NotValid(Reason.NOT_JSON) from None
+    if not isinstance(message, dict):
+        raise _NotValid(Reason.NOT_OBJECT)
+    _check(message)
+    return message
+
+
+def _depth(frame: bytes) -> int:
+    """How deep arrays and objects are nested, at least; brackets within texts don't count."""
+    if frame.count(b"[") + frame.count(b"{") <= MAX_DEPTH:
+        return 0
+    depth = deepest = 0
+    for token in _BRACKETS.finditer(frame):
+        match token.group()[0]:
+            case 0x5B | 0x7B:
+                depth += 1
+                deepest = max(deepest, depth)
+            case 0x5D | 0x7D:
+                depth -= 1
+    return deepest
+
+
+def _check(value: object) -> None:
+    """Whether every client can be sent this value; the depth is known to be small."""
+    if isinstance(value, str):
+        # WAMP's JSON spells binary as a text that begins with NUL: the router would try to decode the rest, and fail.
+        if value.startswith("\0"):
+            raise _NotValid(Reason.NUL_TEXT)
+    elif isinstance(value, int):
+        # What MessagePack and CBOR clients can be sent.
+        if not -(2**63) <= value < 2**64:
+            raise _NotValid(Reason.NUMBER_OUT_OF_RANGE)
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            _check(key)
+            _check(item)
+    elif isinstance(value, list):
+        for item in value:
+            _check(item)
+
+
+# -- values to an update
+
+
+def _update(uris: Uris, message: Mapping[str, Any]) -> Update:
+    # A later shape may ask for care that we don't know of, so we don't take it for this one.
+    if message.get("v") not in (None, 0):
+        raise _NotValid(Reason.UNKNOWN_VERSION)
+    return Update(
+        form=_form(uris, message),
+        change_set=_change_set(message.get("change_set")),
+        status=_text(message.get("status"), Reason.INVALID_STATUS) or UPDATED,
+        id=_text(message.get("id"), Reason.INVALID_ID),
+        source=_text(message.get("source"), Reason.INVALID_SOURCE),
+        version=_version(message.get("version")),
+        origin=_text(message.get("origin"), Reason.INVALID_ORIGIN),
+        actor=_actor(message.get("actor")),
+        representation=_representation(message.get("representation")),
+    )
+
+
+def _form(uris: Uris, message: Mapping[str, Any]) -> str:
+    """The article's queue handler reads `form` while its entity subscriber sends `channel`: both are right here."""
+    given = [topic for key in ("form", "channel") if (topic := message.get(key)) is not None]
+    if not given:
+        raise _NotValid(Reason.NO_FORM)
+    if len(given) == 2 and given[0] != given[1]:
+        raise _NotValid(Reason.TWO_FORMS)
+    try:
+        return uris.topic(uris.form(given[0]))
+    except InvalidForm:
+        raise _NotValid(Reason.INVALID_FORM) from None
+
+
+def _change_set(given: object) -> dict[str, list[Any]] | None:
+    if given is None:
+        return None
+    if given == []:  # an empty array of PHP
+        return {}
+    if not isinstance(given, dict):
+        raise _NotValid(Reason.INVALID_CHANGE_SET)
+    pairs: dict[str, list[Any]] = {}
+    for field, pair in given.items():
+        if isinstance(pair, dict):
+            # Doctrine puts a to-many collection here, as an object, instead of a pair. It has no values to tell.
+            continue
+        if not isinstance(pair, list) or len(pair) != 2:
+            raise _NotValid(Reason.INVALID_CHANGE_SET)
+        pairs[field] = pair
+    return pairs
+
+
+def _representation(given: object) -> dict[str, Any] | str | None:
+    if given is None or isinstance(given, (dict, str)):
+        return given
+    if given == []:  # an empty array of PHP
+        return {}
+    raise _NotValid(Reason.INVALID_REPRESENTATION)
+
+
+def _actor(given: object) -> dict[str, str] | None:
+    """As a lock's holder: `{user, name}`."""
+    said = given if isinstance(given, dict) else {"user": given}
+    user = _text(said.get("user"), Reason.INVALID_ACTOR)
+    if user is None:
+        if given in (None, ""):
+            return None
+        raise _NotValid(Reason.INVALID_ACTOR)
+    return {"user": user, "name": _text(said.get("name"), Reason.INVALID_ACTOR) or user}
+
+
+def _version(given: object) -> int | str | None:
+    if isinstance(given, int) and not isinstance(given, bool):
+        if abs(given) > MAX_VERSION:
+            raise _NotValid(Reason.INVALID_VERSION)
+        return given
+    return _text(given, Reason.INVALID_VERSION)
+
+
+def _text(given: object, reason: Reason) -> str | None:
+    """A short text in one line. A whole number is its digits: many a backend's ids are numbers."""
+    if given is None or given == "":
+        return None
+    if isinstance(given, int) and not isinstance(given, bool):
+        return str(given)
+    if isinstance(given, str) and len(given) <= MAX_TEXT_LENGTH and given.isprintable():
+        return given
+    raise _NotValid(reason)

@@ -1,0 +1,6 @@
+"""What a backend installs to say that a record has changed: `Pusher().push(form, change_set)`. Needs pyzmq and nothing else."""
+
+from formlock_push.message import MAX_BYTES, Update
+from formlock_push.pusher import DEFAULT_ADDRESS, Pusher
+
+__all__ = ["DEFAULT_ADDRESS", "MAX_BYTES", "Pusher", "Update"]

@@ -1,0 +1,235 @@
+"""The bridge on a real Crossbar node, pushed to by real PHP and real ZeroMQ."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import re
+import subprocess
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import closing
+from typing import Any
+
+import pytest
+import zmq
+from pytest_twisted import ensureDeferred
+from twisted.internet import reactor
+from twisted.internet.task import deferLater
+from twisted.internet.threads import deferToThread
+
+from formlock.uris import Uris
+from formlock_bridge.intake import Rejected, read
+from formlock_push import Pusher
+from tests.support.client import joined
+from tests.support.node import ROOT, Node
+
+pytestmark = pytest.mark.node
+
+TYPE = "com.example.form.bridge."
+WITHIN_S = 30
+FLOOD = 20_000
+
+
+@pytest.fixture(scope="module")
+def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
+    """A node of its own: it is flooded, killed, and its log is counted."""
+    node = Node(tmp_path_factory.mktemp("bridge"))
+    node.start()
+    yield node
+    node.stop()
+
+
+@pytest.fixture
+def push(node: Node) -> Iterator[zmq.Socket[bytes]]:
+    """A backend that sends whatever it likes, as much as it likes."""
+    with zmq.Context() as context, context.socket(zmq.PUSH) as socket:
+        socket.set(zmq.LINGER, 0)
+        socket.set(zmq.SNDHWM, 0)
+        socket.connect(node.zmq_url)
+        yield socket
+
+
+@pytest.mark.php
+@ensureDeferred
+async def test_php(node: Node) -> None:
+    """A15, A16: what the article's PHP code pushes reaches everybody who has the form open, though the process ends right after."""
+    form = TYPE + "php"
+    ann, bob = await joined(node.ws_url, "ann"), await joined(node.ws_url, "bob")
+    for client in (ann, bob):
+        await client.subscribe(form)
+    command = ["php", str(ROOT / "examples/php/push.php"), form, '{"amount": ["120.00", "140.00"]}']
+    environment = {**os.environ, "FORMLOCK_PUSH": node.zmq_url}
+    for _ in range(3):
+        await deferToThread(subprocess.run, command, env=environment, timeout=WITHIN_S, check=True)
+    for client in (ann, bob):
+        await client.event("updated", seq=3)
+        told = [event for event in client.events if event["status"] == "updated"]
+        assert [event["seq"] for event in told] == [1, 2, 3]
+        assert told[0] == {
+            "form": form,
+            "status": "updated",
+            "reported": "ENTITY_UPDATED",
+            "epoch": told[2]["epoch"],
+            "seq": 1,
+            "at": told[0]["at"],
+            "change_set": {"amount": ["120.00", "140.00"]},
+        }
+    for client in (ann, bob):
+        await client.leave()
+
+
+@ensureDeferred
+async def test_python(node: Node) -> None:
+    """A15, A17: one line of Python, with the new contents in it, as values or as a fragment of HTML."""
+    form = TYPE + "python"
+    ann = await joined(node.ws_url)
+    await ann.subscribe(form)
+    with Pusher(node.zmq_url) as pusher:
+        pusher.push(form, {"a": [1, 2]}, version=7, origin="tab-1", actor="ann", representation={"a": 2}, id="x-1", source="test")
+        pusher.push(form, representation="<p>2</p>")
+    first, second = await ann.event("updated", seq=1), await ann.event("updated", seq=2)
+    assert {key: first[key] for key in ("change_set", "version", "origin", "actor", "representation", "id", "source")} == {
+        "change_set": {"a": [1, 2]},
+        "version": 7,
+        "origin": "tab-1",
+        "actor": {"user": "ann", "name": "ann"},
+        "representation": {"a": 2},
+        "id": "x-1",
+        "source": "test",
+    }
+    assert second["representation"] == "<p>2</p>"
+    assert "change_set" not in second
+    await ann.leave()
+
+
+@ensureDeferred
+async def test_updates(node: Node) -> None:
+    """U38: who was away asks for what came after the last number it saw, and gets it as it was told to the others."""
+    form = TYPE + "updates"
+    ann = await joined(node.ws_url, "ann")
+    await ann.subscribe(form)
+    with Pusher(node.zmq_url) as pusher:
+        for n in range(5):
+            pusher.push(form, id=str(n))
+    await ann.event("updated", seq=5)
+    told = [event for event in ann.events if event["status"] == "updated"]
+    answer = await ann.call("updates", form=form, since=2)
+    assert answer == {"form": form, "epoch": told[0]["epoch"], "seq": 5, "complete": True, "updates": told[2:]}
+    assert (await ann.call("updates", form))["seq"] == 5
+    assert (await ann.refused("updates", form="bridge")).name == "invalid_form"
+    assert (await ann.refused("updates", form=form, since="x")).name == "invalid_argument"
+    await ann.leave()
+
+
+def bad_messages() -> list[list[bytes]]:
+    """More than 200 kinds of messages, each wrong in a way of its own."""
+    good = {
+        "form": TYPE + "bad",
+        "status": "saved",
+        "change_set": {"a": [1, 2]},
+        "id": "1",
+        "source": "s",
+        "version": 1,
+        "origin": "o",
+        "actor": {"user": "ann"},
+        "representation": {"a": 1},
+        "v": 0,
+    }
+    golden = json.loads((ROOT / "tests/contract/updates.json").read_text(encoding="utf-8"))
+    wrong: list[Any] = [True, -1, 1.5, 2**70, "\0", "a\nb", "x" * 300, [1], [[]], {"": ""}, {"user": 1}, {"a": [1]}, {"a": 1}]
+    frames = [one["raw"].encode() if "raw" in one else base64.b64decode(one["base64"]) for one in golden]
+    frames += [json.dumps({**good, key: value}).encode() for key in good for value in wrong]
+    whole = json.dumps(good).encode()
+    frames += [whole[:end] for end in range(1, len(whole), 3)]
+    frames += [b"\x00" * 100, b"\xff" * 100, b"x" * 65_537, b"x" * 1_000_000, b"[" * 60_000, b'{"a":' * 13_000, b"9" * 60_000]
+    bad = [[frame] for frame in dict.fromkeys(frames) if isinstance(read(Uris(), frame), Rejected)]
+    return [*bad, [whole, whole], [b"", whole], [whole] * 1_000]
+
+
+def counted(log: str) -> Counter[str]:
+    """Rejections by reason, as the log tells them."""
+    found = Counter(re.findall(r"bridge\.rejected reason=(\w+)", log))
+    for line in re.findall(r"bridge\.more_of_these (.*)", log):
+        for reason, number in re.findall(r"(\w+)=(\d+)", line):
+            found[reason] += int(number)
+    return found
+
+
+@ensureDeferred
+async def test_bad_messages(node: Node, push: zmq.Socket[bytes]) -> None:
+    """More than 200 kinds of bad messages, ten times over, cost nothing but a counted rejection each; the next good one works."""
+    form = TYPE + "bad"
+    ann = await joined(node.ws_url)
+    await ann.subscribe(form)
+    before = counted(node.log())
+    bad = bad_messages()
+    assert len(bad) > 200
+    expected: Counter[str] = Counter()
+    for _ in range(10):
+        for frames in bad:
+            push.send_multipart(frames)
+            answer = read(Uris(), frames[0], len(frames))
+            assert isinstance(answer, Rejected)
+            expected[answer.reason] += 1
+    push.send(json.dumps({"form": form, "id": "good"}).encode())
+    assert (await ann.event("updated"))["id"] == "good"
+    limit = time.monotonic() + WITHIN_S
+    while (found := counted(node.log()) - before) != expected and time.monotonic() < limit:
+        await deferLater(reactor, 0.1, lambda: None)
+    assert found == expected
+    lines = [line for line in node.log().splitlines() if "bridge.rejected" in line]
+    assert len(lines) < 200
+    await ann.leave()
+
+
+@ensureDeferred
+async def test_flood(node: Node, push: zmq.Socket[bytes]) -> None:
+    """U36, U38: in the middle of 20,000 updates locks are granted and released, and the updates all arrive, in order."""
+    form = TYPE + "flood"
+    ann, bob = await joined(node.ws_url, "ann"), await joined(node.ws_url, "bob")
+    await ann.subscribe(form)
+    for n in range(FLOOD):
+        push.send(json.dumps({"form": form, "id": n, "change_set": {"amount": [n, n + 1]}}).encode())
+    await ann.event("updated")
+    meanwhile = 0
+    while (await bob.call("updates", form=form))["seq"] < FLOOD:
+        token = (await bob.call("lock", form=TYPE + "other"))["token"]
+        await bob.call("unlock", form=TYPE + "other", token=token)
+        meanwhile += 1
+    # One behind the flood would be 1; each is six messages through the same router.
+    assert meanwhile >= 5
+    for seq in range(2_000, FLOOD + 1, 2_000):
+        await ann.event("updated", seq=seq)
+    told = [(event["seq"], event["id"]) for event in ann.events if event["status"] == "updated"]
+    assert told == [(n + 1, str(n)) for n in range(FLOOD)]
+    for client in (ann, bob):
+        await client.leave()
+
+
+@ensureDeferred
+async def test_restart(node: Node) -> None:
+    """After a `kill -9` of everything the bridge has its port again, a pusher that was there before goes on, and what it pushed
+    meanwhile arrives; the new epoch says that the numbers begin anew."""
+    form = TYPE + "restart"
+    ann = await joined(node.ws_url)
+    before = await ann.call("updates", form=form)
+    ann.drop()
+    with closing(Pusher(node.zmq_url)) as pusher:
+        pusher.push(TYPE + "elsewhere")
+        await deferToThread(node.kill)
+        # The connection's end has to be noticed before: what is in it at that moment is lost, as the how-to says.
+        monitor = pusher._line._socket.get_monitor_socket(zmq.EVENT_CONNECT_RETRIED)  # type: ignore[union-attr]
+        assert monitor.poll(WITHIN_S * 1000)
+        pusher._line._socket.disable_monitor()  # type: ignore[union-attr]
+        pusher.push(form, id="meanwhile")
+        await deferToThread(node.start)
+        limit = time.monotonic() + WITHIN_S
+        bob = await joined(node.ws_url)
+        while not (answer := await bob.call("updates", form=form, since=0))["updates"] and time.monotonic() < limit:
+            await deferLater(reactor, 0.05, lambda: None)
+    assert [(update["seq"], update["id"]) for update in answer["updates"]] == [(1, "meanwhile")]
+    assert answer["epoch"] != before["epoch"]
+    await bob.leave()
