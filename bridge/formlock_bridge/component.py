@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping
 from typing import Any
 
 from autobahn.exception import Disconnected
@@ -11,7 +10,7 @@ from autobahn.wamp.exception import ApplicationError, TransportLost
 from autobahn.wamp.types import ComponentConfig
 
 from formlock.clock import Timer
-from formlock.errors import InvalidArgument, InvalidForm, NotAllowed
+from formlock.errors import InvalidArgument, NotAllowed
 from formlock.ready import CLAIMS as READY_CLAIMS
 from formlock.ready import ROLE as READY_ROLE
 from formlock.wamp import Call, ClaimsBook, Event, Session, TwistedClock
@@ -111,7 +110,7 @@ class BridgeComponent(Session):
     # -- for those who missed some
 
     async def _updates(self, call: Call) -> dict[str, Any]:
-        asked = _arguments(call)
+        asked = call.arguments()
         form = self.uris.form(asked.get("form"))
         topic = self.uris.topic(form)
         since = _since(asked.get("since"))
@@ -150,17 +149,6 @@ class BridgeComponent(Session):
         more = self._tally.summary()
         if more:
             self.warn("bridge.more_of_these", **more)
-
-
-def _arguments(call: Call) -> Mapping[str, Any]:
-    """The form may be the first positional argument, alone or in an object, as everywhere (docs/reference/wamp.md)."""
-    if not call.args:
-        return call.kwargs
-    first = call.args[0]
-    given = first if isinstance(first, Mapping) else {"form": first}
-    if len(call.args) > 1 or any(key in call.kwargs for key in given):
-        raise InvalidForm
-    return {**given, **call.kwargs}
 
 
 def _since(given: object) -> int | None:

@@ -135,7 +135,7 @@ class Pusher:
         return self._line
 
     def _drop(self, update: Update, why: str) -> None:
-        with _counting:
+        with self._own_line().counting:
             self.dropped += 1
             now = time.monotonic()
             if now < self._quiet_until:
@@ -150,6 +150,8 @@ class _Line:
     def __init__(self, pid: int) -> None:
         self.pid = pid
         self.lock = threading.Lock()
+        # For what was not sent, which must not wait for somebody who is sending.
+        self.counting = threading.Lock()
         self._socket: zmq.Socket[bytes] | None = None
         self._closer: weakref.finalize[[zmq.Socket[bytes], int], _Line] | None = None
         self._stuck = False
@@ -223,7 +225,6 @@ def _end() -> None:
     context.term()
 
 
-_counting = threading.Lock()
 _contexts: dict[int, zmq.Context[zmq.Socket[bytes]]] = {}
 _lines: weakref.WeakSet[_Line] = weakref.WeakSet()
 # What a fork's child has from its parent. Kept, since it is not ours to close.

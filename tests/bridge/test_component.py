@@ -174,8 +174,8 @@ def test_updates_bounded(bridge: Bridge) -> None:
     [
         ([], {}, InvalidForm),
         ([], {"form": 7}, InvalidForm),
-        ([FORM, FORM], {}, InvalidForm),
-        ([FORM], {"form": FORM}, InvalidForm),
+        ([FORM, FORM], {}, InvalidArgument),
+        ([FORM], {"form": FORM}, InvalidArgument),
         ([], {"form": "com.example.form.invoice."}, InvalidForm),
         ([FORM], {"since": "1"}, InvalidArgument),
         ([FORM], {"since": -1}, InvalidArgument),

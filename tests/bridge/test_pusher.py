@@ -211,6 +211,7 @@ def test_threads_nobody_there(address: str) -> None:
 
 
 def _child(pusher: Pusher) -> None:
+    assert not pusher.push(FORM, representation="x" * MAX_BYTES)
     pusher.push(FORM, source="child")
     # As a forked web worker ends, with its exit handlers; multiprocessing would skip them.
     import atexit
@@ -225,7 +226,7 @@ def test_fork(address: str, pull: zmq.Socket[bytes]) -> None:
     with Pusher(address) as pusher:
         pusher.push(FORM, source="before")
         assert received(pull)["source"] == "before"
-        with pusher._line.lock:
+        with pusher._line.lock, pusher._line.counting:
             child = multiprocessing.get_context("fork").Process(target=_child, args=(pusher,))
             child.start()
         assert received(pull)["source"] == "child"

@@ -6,13 +6,14 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import pytest_twisted
 from twisted.internet import reactor
+from twisted.internet.task import deferLater
 from twisted.internet.threads import deferToThread
 
 from tests.support.client import Client, Refused, joined
@@ -23,27 +24,56 @@ pytestmark = pytest.mark.node
 FORM, OTHER = "com.example.form.test.killed", "com.example.form.test.other"
 
 
-def quick(**policy: int) -> Any:
-    """Short leases, so that a test sees their end."""
+def quick(config: dict[str, Any]) -> None:
+    """Short leases and pings, so that a test sees their end."""
+    without("bridge")(config)
+    policy = {"ttl_ms": 6_000, "renew_ms": 2_000, "grace_ms": 1_000, "reserve_ms": 500}
+    worker_of(config, "locks")["components"][0]["extra"]["policy"] = policy
+    options = config["workers"][0]["transports"][0]["paths"]["ws"]["options"]
+    options |= {"auto_ping_interval": 1_000, "auto_ping_timeout": 1_000}
 
-    def change(config: dict[str, Any]) -> None:
-        without("bridge")(config)
-        worker_of(config, "locks")["components"][0]["extra"]["policy"] = policy
 
-    return change
+@pytest.fixture(scope="module")
+def quick_node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
+    """One node with short times, for the tests that kill browsers only."""
+    node = Node(tmp_path_factory.mktemp("quick"), quick)
+    try:
+        yield node.start()
+    finally:
+        node.stop()
+
+
+Make = Callable[[Callable[[dict[str, Any]], None]], Node]
 
 
 @pytest.fixture
-def node(tmp_path: Path) -> Iterator[Node]:
-    node = Node(tmp_path, without("bridge"))
-    yield node
-    node.stop()
+def make(tmp_path: Path) -> Iterator[Make]:
+    """Makes nodes, and stops them whatever happens."""
+    made: list[Node] = []
+
+    def make(change: Callable[[dict[str, Any]], None]) -> Node:
+        made.append(Node(tmp_path / str(len(made)), change))
+        return made[-1]
+
+    yield make
+    for node in made:
+        node.stop()
+
+
+@pytest.fixture
+def workers() -> Iterator[list[WorkerProcess]]:
+    """Workers of their own that are ended after the test."""
+    started: list[WorkerProcess] = []
+    yield started
+    for worker in started:
+        worker.kill()
 
 
 @pytest_twisted.ensureDeferred
-async def test_kill_9_of_the_whole_node(node: Node) -> None:
+async def test_kill_9_of_the_whole_node(make: Make) -> None:
     """U2: after a power cut the holder gets its lock and token back within the grace, nobody else does before, and later tokens are
     higher."""
+    node = make(without("bridge"))
     await deferToThread(node.start)
     ann = await joined(node.ws_url, "ann")
     token = (await ann.call("lock", form=FORM, tab="a", note="mine"))["token"]
@@ -68,47 +98,31 @@ async def test_kill_9_of_the_whole_node(node: Node) -> None:
 
 
 @pytest_twisted.ensureDeferred
-async def test_killed_browser_frees_its_form(tmp_path: Path) -> None:
+async def test_killed_browser_frees_its_form(quick_node: Node) -> None:
     """U1, U40: a page that dies without a word holds its form for the grace and no longer."""
-    node = Node(tmp_path, quick(ttl_ms=6_000, renew_ms=2_000, grace_ms=1_000, reserve_ms=500))
-    await deferToThread(node.start)
-    try:
-        ann, bob = await joined(node.ws_url, "ann"), await joined(node.ws_url, "bob")
-        await bob.subscribe(FORM)
-        await ann.call("lock", form=FORM, tab="a")
-        await bob.event("edit")
-        lost_at = reactor.seconds()
-        ann.drop()
-        assert (await bob.event("released"))["cause"] == "session_lost"
-        assert reactor.seconds() - lost_at >= 0.9
-        assert (await bob.call("lock", form=FORM, tab="b"))["event"] == "lock"
-        await bob.leave()
-    finally:
-        await deferToThread(node.stop)
+    ann, bob = await joined(quick_node.ws_url, "ann"), await joined(quick_node.ws_url, "bob")
+    await bob.subscribe(FORM)
+    await ann.call("lock", form=FORM, tab="a")
+    await bob.event("edit")
+    lost_at = reactor.seconds()
+    ann.drop()
+    assert (await bob.event("released"))["cause"] == "session_lost"
+    assert reactor.seconds() - lost_at >= 0.9
+    assert (await bob.call("lock", form=FORM, tab="b"))["event"] == "lock"
+    await bob.leave()
 
 
 @pytest_twisted.ensureDeferred
-async def test_silent_browser_is_noticed_by_the_ping(tmp_path: Path) -> None:
+async def test_silent_browser_is_noticed_by_the_ping(quick_node: Node) -> None:
     """U40: a line that is cut without a word is noticed within ping interval and time-out, and frees the form a grace later."""
-
-    def change(config: dict[str, Any]) -> None:
-        quick(ttl_ms=20_000, renew_ms=5_000, grace_ms=1_000, reserve_ms=500)(config)
-        options = config["workers"][0]["transports"][0]["paths"]["ws"]["options"]
-        options |= {"auto_ping_interval": 1000, "auto_ping_timeout": 1000}
-
-    node = Node(tmp_path, change)
-    await deferToThread(node.start)
-    try:
-        ann, bob = await joined(node.ws_url, "ann"), await joined(node.ws_url, "bob")
-        await bob.subscribe(FORM)
-        await ann.call("lock", form=FORM, tab="a")
-        # Deaf and dumb, but its socket is open: what a black hole looks like from the router.
-        ann.session._transport.transport.stopReading()
-        assert (await bob.event("released"))["cause"] == "session_lost"
-        ann.drop()
-        await bob.leave()
-    finally:
-        await deferToThread(node.stop)
+    ann, bob = await joined(quick_node.ws_url, "ann"), await joined(quick_node.ws_url, "bob")
+    await bob.subscribe(OTHER)
+    await ann.call("lock", form=OTHER, tab="a")
+    # Deaf and dumb, but its socket is open: what a black hole looks like from the router.
+    ann.session._transport.transport.stopReading()
+    assert (await bob.event("released"))["cause"] == "session_lost"
+    ann.drop()
+    await bob.leave()
 
 
 class WorkerProcess:
@@ -138,59 +152,54 @@ async def answered(client: Client, form: str) -> dict[str, Any]:
         except Refused as error:
             if error.name not in ("not_active", "no_such_procedure", "canceled") or reactor.seconds() > limit:
                 raise
+            # The worker that is starting needs the processor more than we do.
+            await deferLater(reactor, 0.05)
         else:
             return answer
 
 
 @pytest_twisted.ensureDeferred
-async def test_lock_worker_killed_and_started_again(tmp_path: Path) -> None:
+async def test_lock_worker_killed_and_started_again(make: Make, workers: list[WorkerProcess], tmp_path: Path) -> None:
     """The lock worker alone is killed: its callers are told to retry, the clients stay connected and keep locks and tokens."""
-    node = Node(tmp_path, without("bridge", "locks"))
+    node = make(without("bridge", "locks"))
     await deferToThread(node.start)
-    worker = WorkerProcess(node, tmp_path)
-    try:
-        ann = await joined(node.ws_url, "ann")
-        await answered(ann, FORM)
-        token = (await ann.call("lock", form=FORM, tab="a"))["token"]
-        worker.kill()
-        assert (await ann.refused("status", FORM)).name == "not_active"
-        worker = WorkerProcess(node, tmp_path)
-        assert (await answered(ann, FORM))["state"] == "held"
-        renewed = await ann.call("renew", locks=[{"form": FORM, "token": token}], tab="a")
-        assert renewed["locks"][0]["event"] == "renewed"
-        await ann.leave()
-    finally:
-        worker.kill()
-        await deferToThread(node.stop)
+    workers.append(worker := WorkerProcess(node, tmp_path))
+    ann = await joined(node.ws_url, "ann")
+    await answered(ann, FORM)
+    token = (await ann.call("lock", form=FORM, tab="a"))["token"]
+    worker.kill()
+    assert (await ann.refused("status", FORM)).name == "not_active"
+    workers.append(WorkerProcess(node, tmp_path))
+    assert (await answered(ann, FORM))["state"] == "held"
+    renewed = await ann.call("renew", locks=[{"form": FORM, "token": token}], tab="a")
+    assert renewed["locks"][0]["event"] == "renewed"
+    await ann.leave()
 
 
 @pytest_twisted.ensureDeferred
-async def test_router_away_and_back(tmp_path: Path) -> None:
+async def test_router_away_and_back(make: Make, workers: list[WorkerProcess], tmp_path: Path) -> None:
     """A worker of its own outlives its router, comes back to it by itself, and has lost no lock and no token."""
-    node = Node(tmp_path, without("bridge", "locks"))
+    node = make(without("bridge", "locks"))
     await deferToThread(node.start)
-    worker = WorkerProcess(node, tmp_path)
-    try:
+    workers.append(worker := WorkerProcess(node, tmp_path))
+    ann = await joined(node.ws_url, "ann")
+    await answered(ann, FORM)
+    token = (await ann.call("lock", form=FORM, tab="a"))["token"]
+    for _ in range(2):
+        node.kill()
+        await deferToThread(node.start)
         ann = await joined(node.ws_url, "ann")
-        await answered(ann, FORM)
-        token = (await ann.call("lock", form=FORM, tab="a"))["token"]
-        for _ in range(2):
-            node.kill()
-            await deferToThread(node.start)
-            ann = await joined(node.ws_url, "ann")
-            assert (await answered(ann, FORM))["state"] == "grace"
-            assert (await ann.call("lock", form=FORM, tab="a"))["token"] == token
-        assert worker.process.poll() is None
-        assert worker.log.read_text().count("locks.ready") == 3
-        await ann.leave()
-    finally:
-        worker.kill()
-        await deferToThread(node.stop)
+        assert (await answered(ann, FORM))["state"] == "grace"
+        assert (await ann.call("lock", form=FORM, tab="a"))["token"] == token
+    assert worker.process.poll() is None
+    assert worker.log.read_text().count("locks.ready") == 3
+    await ann.leave()
 
 
 @pytest_twisted.ensureDeferred
-async def test_worker_in_the_container_killed(node: Node) -> None:
+async def test_worker_in_the_container_killed(make: Make) -> None:
     """In the single-node configuration a killed worker ends the whole node, so that its supervisor starts it whole."""
+    node = make(without("bridge"))
     await deferToThread(node.start)
     os.kill(node.pids()["locks"], signal.SIGKILL)
     assert node.process is not None
