@@ -8,12 +8,13 @@ from typing import Any
 from autobahn.exception import Disconnected
 from autobahn.wamp.exception import ApplicationError, TransportLost
 from autobahn.wamp.types import ComponentConfig
+from twisted.python.failure import Failure
 
 from formlock.clock import Timer
 from formlock.errors import InvalidArgument, NotAllowed
 from formlock.ready import CLAIMS as READY_CLAIMS
 from formlock.ready import ROLE as READY_ROLE
-from formlock.wamp import Call, ClaimsBook, Event, Session, TwistedClock
+from formlock.wamp import Call, ClaimsBook, Event, Session, TwistedClock, log_failure
 from formlock_bridge.intake import Rejected, read
 from formlock_bridge.journal import Entry, Journal
 from formlock_bridge.pull import CannotBind, Pull
@@ -76,7 +77,7 @@ class BridgeComponent(Session):
             else:
                 self._take(taken, frame)
         except Exception:  # noqa: BLE001 (Twisted stops reading from a socket whose reader raises)
-            self.log.failure("bridge.failed")
+            log_failure("bridge.failed", Failure())
 
     def _take(self, update: Update, frame: bytes) -> None:
         entry = self._journal.append(update.form, frame, self._clock.wall())

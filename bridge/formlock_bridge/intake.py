@@ -6,7 +6,6 @@ the empty text are as if left out, and of a key that is given twice the last cou
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -14,17 +13,16 @@ from typing import Any
 
 import msgspec
 
+from formlock.depth import MAX_DEPTH, deeper_than
 from formlock.errors import InvalidForm
 from formlock.uris import Uris
 from formlock_push.message import MAX_BYTES, UPDATED, Update
 
-MAX_DEPTH = 32
 MAX_TEXT_LENGTH = 200
 # Browsers count exactly up to here.
 MAX_VERSION = 2**53 - 1
 
 _decode = msgspec.json.Decoder().decode
-_BRACKETS = re.compile(rb'"(?:[^"\\]|\\.)*"?|[\[{]|[\]}]', re.DOTALL)
 
 
 class Reason(StrEnum):
@@ -94,7 +92,7 @@ def _parse(frame: bytes, parts: int) -> dict[str, Any]:
     except UnicodeDecodeError:
         raise _NotValid(Reason.NOT_UTF8) from None
     # Before anything recursive sees it: what Crossbar imports lifts Python's own limit to 100,000, and then a bomb is signal 11.
-    if _depth(frame) > MAX_DEPTH:
+    if deeper_than(MAX_DEPTH, frame):
         raise _NotValid(Reason.TOO_DEEP)
     try:
         message = _decode(frame)
@@ -108,21 +106,6 @@ def _parse(frame: bytes, parts: int) -> dict[str, Any]:
         raise _NotValid(Reason.NOT_OBJECT)
     _check(message)
     return message
-
-
-def _depth(frame: bytes) -> int:
-    """How deep arrays and objects are nested, at least; brackets within texts don't count."""
-    if frame.count(b"[") + frame.count(b"{") <= MAX_DEPTH:
-        return 0
-    depth = deepest = 0
-    for token in _BRACKETS.finditer(frame):
-        match token.group()[0]:
-            case 0x5B | 0x7B:
-                depth += 1
-                deepest = max(deepest, depth)
-            case 0x5D | 0x7D:
-                depth -= 1
-    return deepest
 
 
 def _check(value: object) -> None:

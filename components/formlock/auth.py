@@ -16,14 +16,14 @@ from pathlib import Path
 from typing import Any
 
 from formlock.claims import InvalidClaims, development
-from formlock.errors import FormLockError, NotActive, WrongMethod
+from formlock.errors import NotActive, WrongMethod
 from formlock.wamp import Call, Denied, Session, read_credential
 
 BROWSER_ROLE = "browser"
 COMPONENTS = ("locks", "bridge")
 
 # What the workers register under our prefix: while one is away, its callers are told to come back instead of "Wrong method".
-PUBLISHED = frozenset({"lock", "unlock", "renew", "status", "updates"})
+PUBLISHED = frozenset({"lock", "unlock", "renew", "status", "updates", "locks"})
 
 
 class AuthComponent(Session):
@@ -63,16 +63,23 @@ class AuthComponent(Session):
 
     async def _unanswered(self, call: Call) -> None:
         name = call.procedure.removeprefix(self.uris.procedures)
-        error: FormLockError = NotActive() if name in PUBLISHED else WrongMethod(procedure=call.procedure[:200])
-        raise error
+        if name in PUBLISHED:
+            raise NotActive
+        # What can't be shown can't be sent back either: half a surrogate pair would leave the caller without an answer.
+        raise WrongMethod(procedure=call.procedure[:200] if call.procedure.isprintable() else "")
 
 
 def make_credentials(folder: Path) -> None:
-    """A random ticket for each of our components that has none yet."""
+    """A random ticket for each of our components that has none yet; whole or not at all, whatever happens in between."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     for name in COMPONENTS:
         path = folder / name
         if not path.exists():
-            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            new = folder / f".{name}.new"
+            new.unlink(missing_ok=True)
+            descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
             with os.fdopen(descriptor, "w", encoding="ascii") as file:
                 file.write(secrets.token_urlsafe(32))
+                file.flush()
+                os.fsync(file.fileno())
+            new.replace(path)

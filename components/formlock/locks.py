@@ -17,13 +17,12 @@ from formlock.model import FormId, FormState, Owner
 from formlock.policy import Policy
 from formlock.ready import CLAIMS as READY_CLAIMS
 from formlock.ready import ROLE as READY_ROLE
-from formlock.rules import Lock, Refusal, Renew, Unlock, Yours, session_owner
+from formlock.rules import Decision, Lock, Refusal, Renew, Unlock, Yours, session_owner
 from formlock.service import LockService
 from formlock.stores import open_store
 from formlock.uris import ARTICLE_LOCK
 from formlock.wamp import Call, ClaimsBook, Event, Session, TwistedClock
 from formlock.wire import (
-    HeldLock,
     LockRequest,
     Payload,
     RenewRequest,
@@ -45,8 +44,18 @@ MAX_TOPICS = 20_000
 class LockComponent(Session):
     """`extra`: `store` (URL), `policy` (milliseconds by name, see policy.Policy)."""
 
+    @staticmethod
+    def check_config(personality: object, extra: dict[str, Any]) -> None:  # noqa: ARG004 (Crossbar passes it)
+        """A policy that breaks promises is refused before anything is started."""
+        _policy(extra)
+
     async def started(self) -> None:
-        """Load the store, hear of sessions, apply what is true now, and register last: no call meets a half-loaded service."""
+        """Be the only one, load the store, hear of sessions, apply what is true now, and register last.
+
+        So no call meets a half-loaded service; and a second lock worker, started by mistake, fails before it touches the store.
+        """
+        # Crossbar refuses a second registration of this name while the session that has it lives.
+        await self.answer(self.uris.procedure("locks"), self._alive)
         self._clock = TwistedClock()
         self._claims = ClaimsBook(self, internal={READY_ROLE: READY_CLAIMS})
         self._topics: OrderedDict[int, str] = OrderedDict()
@@ -55,7 +64,7 @@ class LockComponent(Session):
         self._service = LockService(
             store,
             self._clock,
-            Policy(**self.extra.get("policy", {})),
+            _policy(self.extra),
             happened=self._happened,
             probe=self._probe,
             stepped_down=self._step_down,
@@ -82,6 +91,11 @@ class LockComponent(Session):
             await self._service.stop()
 
     # -- procedures
+
+    async def _alive(self, call: Call) -> Payload:
+        """Who holds the store; the name is what counts (see `started`)."""
+        await self._claims.of(call.caller)
+        return {"epoch": self._service.epoch} if hasattr(self, "_service") else {"epoch": None}
 
     async def _lock(self, call: Call) -> Payload:
         arguments = call.arguments()
@@ -118,17 +132,21 @@ class LockComponent(Session):
         asked = request(RenewRequest, call.arguments())
         claims = await self._claims.of(call.caller)
         owner = _owner(claims, asked.tab, call.caller)
-        return {"locks": [await self._renew_one(held, owner, claims, call.caller) for held in asked.locks]}
+        forms = [self.uris.form(held.form) for held in asked.locks]
+        renewals = [
+            (form, Renew(owner, held.token, call.caller))
+            for form, held in zip(forms, asked.locks, strict=True)
+            if claims.allows("lock", form)
+        ]
+        decisions = await self._service.renew(renewals, call.caller)
+        answers = {form: self._renewed(decision, claims) for (form, _), decision in zip(renewals, decisions, strict=True)}
+        return {"locks": [answers.get(form) or lost_answer(self.uris.topic(form), None) for form in forms]}
 
-    async def _renew_one(self, held: HeldLock, owner: Owner, claims: Claims, session: int) -> Payload:
-        form = self.uris.form(held.form)
-        if not claims.allows("lock", form):
-            return lost_answer(held.form, None)
-        decision = await self._service.renew(form, Renew(owner, held.token, session))
+    def _renewed(self, decision: Decision, claims: Claims) -> Payload:
         if isinstance(decision.reply, Yours):
             return {**self._yours(decision.state, decision.reply), "event": "renewed"}
         self._refused("renew", decision.state, decision.reply, claims)
-        return lost_answer(held.form, decision.state)
+        return lost_answer(self.uris.topic(decision.state.form), decision.state)
 
     async def _status(self, call: Call) -> Payload:
         arguments = call.arguments()
@@ -243,3 +261,12 @@ class LockComponent(Session):
 
 def _owner(claims: Claims, tab: str | None, session: int) -> Owner:
     return Owner(claims.user, tab) if tab is not None else session_owner(claims.user, session)
+
+
+def _policy(extra: dict[str, Any]) -> Policy:
+    given = extra.get("policy", {})
+    try:
+        return Policy(**given)
+    except TypeError:
+        known = ", ".join(Policy.__slots__)
+        raise ValueError(f"policy: {given!r} is not made of whole milliseconds by the names {known}") from None

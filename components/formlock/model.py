@@ -62,6 +62,8 @@ class Lease:
     note: str = ""
     heard_at: int = 0
     probe: Probe | None = None
+    silent: bool = False
+    """The session was given up because a probe stayed unanswered: it may be asleep, and wake up believing that it holds the form."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,4 +97,4 @@ class FormState:
             if self.lease.probe is not None and self.lease.deadline is not None:
                 return min(self.lease.deadline, self.lease.probe.until)
             return self.lease.deadline
-        return None
+        return self.left.resumable_until if self.left is not None else None

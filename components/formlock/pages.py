@@ -1,6 +1,6 @@
 """The node's own web pages: static files with the headers that a careful site sends. A Crossbar `resource` path service.
 
-Crossbar's own static service sends neither a content security policy nor an ETag.
+Crossbar's own static service sends no content security policy.
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ HEADERS = {
     # The files are few and small: always ask, and get "not modified".
     b"cache-control": b"no-cache",
 }
+# The package is loaded by the application's own pages, from another origin: a module script is refused without these.
+PACKAGE_HEADERS = {**HEADERS, b"access-control-allow-origin": b"*", b"cross-origin-resource-policy": b"cross-origin"}
 
 TYPES = {
     ".js": "text/javascript; charset=utf-8",
@@ -42,7 +44,7 @@ class Pages(Resource):
         super().__init__()  # type: ignore[no-untyped-call]
         self._root = _Files(str(Path(extra["pages"]).resolve()))
         self.putChild(b"readyz", cast("Any", ReadyPage)())
-        self.putChild(b"formlock", cast("Any", _Files)(str(Path(extra["package"]).resolve())))
+        self.putChild(b"formlock", cast("Any", _PackageFiles)(str(Path(extra["package"]).resolve())))
 
     def getChild(self, path: bytes, request: Request) -> Any:  # noqa: N802
         """Whatever no other path service answers is a file of the pages."""
@@ -52,6 +54,7 @@ class Pages(Resource):
 class _Files(File):
     """Files without directory listings."""
 
+    headers = HEADERS
     contentTypes = TYPES  # noqa: N815
     childNotFound = NoResource("There is nothing at this address.")  # noqa: N815
 
@@ -59,6 +62,12 @@ class _Files(File):
         return self.childNotFound
 
     def render(self, request: Request) -> Any:
-        for name, value in HEADERS.items():
+        for name, value in self.headers.items():
             request.setHeader(name, value)
         return super().render(request)  # type: ignore[no-untyped-call]
+
+
+class _PackageFiles(_Files):
+    """The browser package, for pages of any origin."""
+
+    headers = PACKAGE_HEADERS

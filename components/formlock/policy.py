@@ -22,8 +22,9 @@ class Policy:
 
     def __post_init__(self) -> None:
         for name in self.__slots__:
-            if getattr(self, name) <= 0:
-                raise ValueError(f"{name} must be above 0")
+            value = getattr(self, name)
+            if type(value) is not int or value <= 0:
+                raise ValueError(f"{name} must be a whole number above 0")
         # A holder whose session is lost just before its next renewal but one must still find its grace whole.
         if 2 * self.renew_ms + self.grace_ms > self.ttl_ms:
             raise ValueError("ttl_ms must be at least 2 * renew_ms + grace_ms, else a lost session's grace is cut short")

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from autobahn.exception import Disconnected
 from autobahn.wamp.exception import ApplicationError, TransportLost
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, DeferredList
 from twisted.internet.defer import TimeoutError as DeferredTimeoutError
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request
@@ -36,7 +36,7 @@ class ReadyComponent(Session):
     async def started(self) -> None:
         """Tell once, as soon as it is true, that the node is ready."""
         ReadyComponent.running = self
-        Deferred.fromCoroutine(self._announce()).addErrback(self._log_failure)
+        Deferred.fromCoroutine(self._announce()).addErrback(self._failed)
 
     async def ended(self) -> None:
         """A router worker that is shutting down is not ready."""
@@ -45,7 +45,8 @@ class ReadyComponent(Session):
     async def answers(self) -> dict[str, bool]:
         """By component: whether it answers a real call now."""
         asked = self.extra.get("components", list(PROCEDURES))
-        return {name: await self._answers(PROCEDURES[name]) for name in asked}
+        answers = await DeferredList([Deferred.fromCoroutine(self._answers(PROCEDURES[name])) for name in asked])
+        return {name: bool(answered) for name, (_, answered) in zip(asked, answers, strict=True)}
 
     async def _answers(self, name: str) -> bool:
         call = Deferred.fromCoroutine(self.ask(self.uris.procedure(name), self.uris.topic(PROBED)))

@@ -127,18 +127,20 @@ Reply = Yours | Freed | Wait | Refusal | Done
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """The state after, what to answer, and what happened, in order."""
+    """The state after, what to answer, and what happened, in order; `states` are those right after each event."""
 
     state: FormState
     reply: Reply
     events: tuple[Event, ...] = ()
+    states: tuple[FormState, ...] = ()
 
 
 def decide(state: FormState, command: Command, now: int, policy: Policy) -> Decision:
     """The one entry. `now` is monotonic milliseconds; the same arguments always give the same decision."""
     if isinstance(command, Recovered):
         return _recovered(state, command, now, policy)
-    state, elapsed = _elapse(state, now, policy)
+    elapsed = _elapse(state, now, policy)
+    state = elapsed.state
     match command:
         case Lock():
             decision = _lock(state, command, now, policy)
@@ -150,25 +152,30 @@ def decide(state: FormState, command: Command, now: int, policy: Policy) -> Deci
             decision = _session_lost(state, command, now, policy)
         case Tick():
             decision = Decision(state, Done())
-    return replace(decision, events=(*elapsed, *decision.events))
+    return replace(
+        decision, events=(*elapsed.events, *decision.events), states=(*elapsed.states, *(decision.state for _ in decision.events))
+    )
 
 
 # -- what time does
 
 
-def _elapse(state: FormState, now: int, policy: Policy) -> tuple[FormState, tuple[Event, ...]]:
+def _elapse(state: FormState, now: int, policy: Policy) -> Decision:
     events: tuple[Event, ...] = ()
+    states: tuple[FormState, ...] = ()
     lease = state.lease
     if lease is not None and lease.probe is not None and now >= lease.probe.until:
         # No sign of life: a frozen tab or a dead line. Its grace began when the answer was due, not when a timer ran.
-        state, events = _detach(state, lease, lease.probe.until, policy)
+        state, events = _detach(state, replace(lease, silent=True), lease.probe.until, policy)
+        states = (state,)
         lease = state.lease
     if lease is not None and lease.deadline is not None and now >= lease.deadline:
         state, released = _release(state, lease, "expired" if lease.session is not None else "session_lost")
         events += released
+        states += (state,)
     if state.left is not None and now >= state.left.resumable_until:
         state = replace(state, left=None)
-    return state, events
+    return Decision(state, Done(), events, states)
 
 
 # -- commands, one by one
@@ -189,26 +196,29 @@ def _lock(state: FormState, command: Lock, now: int, policy: Policy) -> Decision
 
 def _grant(state: FormState, command: Lock, now: int, policy: Policy) -> Decision:
     left = state.left
-    if left is not None and left.lease.owner != command.owner and now < left.reserved_until:
+    if left is not None and left.lease.owner == command.owner:
+        lease = replace(left.lease, session=command.session, deadline=now + policy.ttl_ms, heard_at=now)
+        return _granted(state, command, lease, now, resumed=True)
+    if left is not None and now < left.reserved_until:
         return Decision(state, Wait(left.reserved_until))
-    resumed = left is not None and left.lease.owner == command.owner
-    if resumed and left is not None:
-        lease = replace(left.lease, session=command.session, deadline=now + policy.ttl_ms, heard_at=now, probe=None)
-    else:
-        lease = Lease(
-            owner=command.owner,
-            name=command.name,
-            token=state.token + 1,
-            session=command.session,
-            granted_wall=command.wall,
-            deadline=now + policy.ttl_ms,
-            note=command.note,
-            heard_at=now,
-        )
+    lease = Lease(
+        owner=command.owner,
+        name=command.name,
+        token=state.token + 1,
+        session=command.session,
+        granted_wall=command.wall,
+        deadline=now + policy.ttl_ms,
+        note=command.note,
+        heard_at=now,
+    )
+    return _granted(state, command, lease, now)
+
+
+def _granted(state: FormState, command: Lock, lease: Lease, now: int, resumed: bool = False) -> Decision:
     state = replace(state, token=lease.token, rev=state.rev + 1, lease=lease, left=None)
     state = _remember(state, command, lease.token, now)
-    granted = Granted(state.form, command.owner, lease.token, state.rev, command.session, resumed)
-    return Decision(state, Yours(lease.token, policy.ttl_ms), (granted,))
+    event = Granted(state.form, lease.owner, lease.token, state.rev, command.session, resumed)
+    return Decision(state, Yours(lease.token, (lease.deadline or now) - now), (event,))
 
 
 def _renew(state: FormState, command: Renew, now: int, policy: Policy) -> Decision:
@@ -220,8 +230,14 @@ def _renew(state: FormState, command: Renew, now: int, policy: Policy) -> Decisi
 
 def _lock_again(state: FormState, lease: Lease, command: Lock, now: int, policy: Policy) -> Decision:
     """The holder's own tab asks for the form: a double click, a page that is back, or a copy of the tab."""
+    if lease.session is None and lease.silent:
+        # The page that did not answer may only be asleep. A new token makes sure that it has lost when it wakes (docs/adr/0005).
+        again = replace(
+            lease, token=state.token + 1, session=command.session, deadline=now + policy.ttl_ms, heard_at=now, silent=False
+        )
+        return _granted(state, command, again, now)
     if lease.session is None or lease.session == command.session:
-        return _attach(state, lease, command.session, now, policy)
+        return _attach(_remember(state, command, lease.token, now), lease, command.session, now, policy)
     # Its old session is still there: a duplicated tab, or a line that died without a word. Only a probe can tell.
     if lease.probe is None and command.probed_since is not None and lease.heard_at >= command.probed_since:
         return Decision(state, Refusal(FormLocked, same_user=True))
@@ -237,7 +253,7 @@ def _attach(state: FormState, lease: Lease, session: int, now: int, policy: Poli
         events = (Reattached(state.form, lease.owner, lease.token, state.rev, session),)
     # A lease never gets shorter by being renewed, not even by a renewal that was decided late.
     deadline = max(lease.deadline or 0, now + policy.ttl_ms)
-    lease = replace(lease, session=session, deadline=deadline, heard_at=now, probe=None)
+    lease = replace(lease, session=session, deadline=deadline, heard_at=now, probe=None, silent=False)
     return Decision(replace(state, lease=lease), Yours(lease.token, policy.ttl_ms), events)
 
 
@@ -248,7 +264,7 @@ def _unlock(state: FormState, command: Unlock, now: int, policy: Policy) -> Deci
             return Decision(state, Refusal(NotHolder))
         state, events = _release(state, lease, "left" if command.leaving else "unlock")
         if command.leaving and not _ends_with_session(lease.owner):
-            left = Left(replace(lease, probe=None), now + policy.reserve_ms, now + policy.grace_ms)
+            left = Left(replace(lease, probe=None, silent=False), now + policy.reserve_ms, now + policy.grace_ms)
             state = replace(state, left=left)
         return Decision(state, Freed(), events)
     if command.token > state.token:
@@ -269,12 +285,8 @@ def _session_lost(state: FormState, command: SessionLost, now: int, policy: Poli
 
 def _recovered(state: FormState, command: Recovered, now: int, policy: Policy) -> Decision:
     """Deadlines anew, never shorter than what was promised: nobody loses a lock because the service was away."""
-    state = replace(state, attempts=tuple(attempt._replace(at=now) for attempt in state.attempts))
     lease = state.lease
     if lease is None:
-        if state.left is not None:
-            left = Left(state.left.lease, now + policy.reserve_ms, now + policy.grace_ms)
-            state = replace(state, left=left)
         return Decision(state, Done())
     if command.alive:
         deadline = max(lease.deadline or 0, now + policy.ttl_ms)
@@ -282,10 +294,11 @@ def _recovered(state: FormState, command: Recovered, now: int, policy: Policy) -
         return Decision(replace(state, lease=lease), Done())
     if _ends_with_session(lease.owner):
         state, events = _release(state, lease, "session_lost")
-        return Decision(state, Done(), events)
+        return Decision(state, Done(), events, (state,))
     events = () if lease.session is None else (Detached(state.form, lease.owner, lease.token, state.rev),)
     lease = replace(lease, session=None, probe=None, deadline=now + max(command.grace_ms, policy.grace_ms))
-    return Decision(replace(state, lease=lease), Done(), events)
+    state = replace(state, lease=lease)
+    return Decision(state, Done(), events, tuple(state for _ in events))
 
 
 # -- steps that several commands share

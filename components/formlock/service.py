@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 from formlock.clock import Clock, Promise, Timer
 from formlock.errors import NotActive
@@ -24,6 +26,8 @@ from formlock.rules import (
     decide,
 )
 from formlock.stores import LockStore
+
+T = TypeVar("T")
 
 # Deadlines handled before the reactor gets its turn again.
 DUE_PER_TURN = 100
@@ -69,7 +73,7 @@ class LockService:
         self._probe = probe
         self._stepped_down = stepped_down
         self._callers: dict[int, _Caller] = {}
-        self._probing: dict[FormId, list[Promise[None]]] = {}
+        self._waiting: dict[FormId, set[Promise[None]]] = {}
         self._timer: Timer | None = None
         self._timer_at: int | None = None
         self._ticking = False
@@ -112,29 +116,29 @@ class LockService:
 
         The reply is Yours or a Refusal.
         """
-        while True:
-            decision = await self._called(form, command, command.session)
-            wait = decision.reply
-            if not isinstance(wait, Wait):
-                return decision
-            changed = self._after(wait.until - self._clock.now())
-            if wait.probe is not None:
-                command = replace(command, probed_since=wait.probed_since)
-                self._probing.setdefault(form, []).append(changed)
-                self._probe(decision.state, wait.probe)
-            await changed
+        async with self._calling(command.session) as caller:
+            while True:
+                decision = await self._decide(form, command, command.session)
+                wait = decision.reply
+                if not isinstance(wait, Wait):
+                    return decision
+                if wait.probe is not None:
+                    command = replace(command, probed_since=wait.probed_since)
+                    self._probe(decision.state, wait.probe)
+                await self._changed(form, wait.until)
+                if caller.left:
+                    # Nobody is there any more to be given anything.
+                    raise NotActive
 
-    async def renew(self, form: FormId, command: Renew) -> Decision:
-        """Say that the owner lives. The reply is Yours or a Refusal."""
-        decision = await self._called(form, command, command.session)
-        if isinstance(decision.reply, Yours):
-            for answered in self._probing.pop(form, ()):
-                answered.keep(None)
-        return decision
+    async def renew(self, renewals: Sequence[tuple[FormId, Renew]], session: int) -> list[Decision]:
+        """Say that the owner of these forms lives. Each reply is Yours or a Refusal."""
+        async with self._calling(session):
+            return await self._together(self._decide(form, command, session) for form, command in renewals)
 
-    async def unlock(self, form: FormId, command: Unlock, caller: int) -> Decision:
+    async def unlock(self, form: FormId, command: Unlock, session: int) -> Decision:
         """Give the form back. The reply is Freed or a Refusal."""
-        return await self._called(form, command, caller)
+        async with self._calling(session):
+            return await self._decide(form, command, session)
 
     async def read(self, form: FormId) -> FormState:
         """The form's state as of now, time applied."""
@@ -146,24 +150,28 @@ class LockService:
         """The router says that the session has left."""
         caller = self._callers.get(session)
         if caller is not None:
-            # What its calls still bring about is undone as they finish.
+            # What its calls still bring about is undone as they end.
             caller.left = True
-        await self._together(self._insist(form, SessionLost(session)) for form in self._store.of_session(session))
+        await self._detach(session)
 
     # -- inside
 
-    async def _called(self, form: FormId, command: Command, session: int) -> Decision:
+    @asynccontextmanager
+    async def _calling(self, session: int) -> AsyncIterator[_Caller]:
+        """For as long as a call of this session lasts: if the session leaves meanwhile, it ends with "session lost"."""
         caller = self._callers.setdefault(session, _Caller())
         caller.calls += 1
         try:
-            decision = await self._decide(form, command, session)
+            yield caller
         finally:
             caller.calls -= 1
             if caller.calls == 0:
                 del self._callers[session]
-        if caller.left:
-            await self._insist(form, SessionLost(session))
-        return decision
+            if caller.left:
+                await self._detach(session)
+
+    async def _detach(self, session: int) -> None:
+        await self._together(self._insist(form, SessionLost(session)) for form in self._store.of_session(session))
 
     async def _insist(self, form: FormId, command: Command) -> None:
         """For what nobody else would repeat."""
@@ -189,10 +197,24 @@ class LockService:
                 self._stopped = True
                 self._stepped_down()
             raise
-        for event in decision.events:
-            self._happened(event, decision.state, caller)
+        for event, state in zip(decision.events, decision.states, strict=True):
+            self._happened(event, state, caller)
+        if decision.events or isinstance(decision.reply, Yours):
+            for changed in self._waiting.pop(form, ()):
+                changed.keep(None)
         self._arm()
         return decision
+
+    async def _changed(self, form: FormId, until: int) -> None:
+        """Until something has happened to the form, or the time has come."""
+        changed = self._after(until - self._clock.now())
+        self._waiting.setdefault(form, set()).add(changed)
+        await changed
+        waiting = self._waiting.get(form)
+        if waiting is not None:
+            waiting.discard(changed)
+            if not waiting:
+                del self._waiting[form]
 
     # -- deadlines
 
@@ -245,19 +267,20 @@ class LockService:
         try:
             # Sessions that left meanwhile are told by events that are still to come.
             await self._recover(None)
-        finally:
             self._beat_at = self._clock.now()
+        finally:
             self._awake = None
             awake.keep(None)
 
     async def _recover(self, living: Collection[int] | None) -> None:
-        grace = max(self._policy.grace_ms, RETURN_BASE_MS + len(living or ()) * 1_000 // RETURNS_PER_SECOND)
-        await self._together(self._recover_form(form, living, grace) for form in self._store.held())
-
-    async def _recover_form(self, form: FormId, living: Collection[int] | None, grace_ms: int) -> None:
-        lease = (await self._store.read(form)).lease
-        alive = lease is not None and lease.session is not None and (living is None or lease.session in living)
-        await self._transact(form, Recovered(alive, grace_ms), None)
+        alive: dict[FormId, bool] = {}
+        for form in self._store.held():
+            lease = (await self._store.read(form)).lease
+            if lease is not None:
+                alive[form] = lease.session is not None and (living is None or lease.session in living)
+        returning = sum(not there for there in alive.values())
+        grace = max(self._policy.grace_ms, RETURN_BASE_MS + returning * 1_000 // RETURNS_PER_SECOND)
+        await self._together(self._transact(form, Recovered(there, grace), None) for form, there in alive.items())
 
     # -- time and company
 
@@ -267,27 +290,25 @@ class LockService:
         self._clock.later(delay_ms, lambda: promise.keep(None))
         return promise
 
-    async def _together(self, works: Iterable[Awaitable[object]]) -> None:
+    async def _together(self, works: Iterable[Awaitable[T]]) -> list[T]:
         """Side by side, so that their writes share commits. Waits for all; the first error is raised then."""
         waiting = list(works)
-        if not waiting:
-            return
+        results: dict[int, T] = {}
+        errors: list[Exception] = []
         done: Promise[None] = self._clock.promise()
-        open_works = len(waiting)
-        first_error: Exception | None = None
 
-        async def run(work: Awaitable[object]) -> None:
-            nonlocal open_works, first_error
+        async def run(number: int, work: Awaitable[T]) -> None:
             try:
-                await work
+                results[number] = await work
             except Exception as error:  # noqa: BLE001 (raised below, when all are through)
-                first_error = first_error or error
-            open_works -= 1
-            if open_works == 0:
+                errors.append(error)
+            if len(results) + len(errors) == len(waiting):
                 done.keep(None)
 
-        for work in waiting:
-            self._clock.start(run(work))
-        await done
-        if first_error is not None:
-            raise first_error
+        for number, work in enumerate(waiting):
+            self._clock.start(run(number, work))
+        if waiting:
+            await done
+        if errors:
+            raise errors[0]
+        return [results[number] for number in range(len(waiting))]

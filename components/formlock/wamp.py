@@ -45,6 +45,11 @@ from formlock.uris import DEFAULT_PREFIX, Uris
 # process (signal 11) or freezes it in error formatting.
 RECURSION_LIMIT = 1_000
 
+# An empty or cut-off file must not become a password that is easy to guess.
+MIN_TICKET_LENGTH = 32
+
+_log = make_logger()
+
 reactor = cast("Any", _reactor)
 
 
@@ -105,6 +110,10 @@ class Session(ApplicationSession):
         self.extra: dict[str, Any] = dict(config.extra or {})
         self.uris = Uris(self.extra.get("prefix", DEFAULT_PREFIX))
 
+    @staticmethod
+    def check_config(personality: object, extra: dict[str, Any]) -> None:
+        """Crossbar's and the worker's hook: raise ValueError, with a sentence, for a configuration that can never work."""
+
     async def started(self) -> None:
         """Subscribe, then register. Returning means that calls are answered."""
         raise NotImplementedError
@@ -134,22 +143,20 @@ class Session(ApplicationSession):
     async def _start(self) -> None:
         try:
             await self.started()
-        except Exception:  # noqa: BLE001 (whatever it is, a session that can't start must not stay half started)
-            self.log.failure("component.start_failed component={component}", component=type(self).__name__)
-            self.leave()
-
-    def onLeave(self, details: Any) -> None:  # noqa: N802
-        if details.reason != "wamp.close.normal":
-            self.log.warn("{line}", line=line("component.left", component=type(self).__name__, reason=details.reason))
-        self.disconnect()
+        except Exception as error:  # noqa: BLE001 (whatever it is, a session that can't start must not stay half started)
+            log_failure("component.start_failed", Failure(), component=type(self).__name__, why=error)
+            if self.is_attached():
+                self.leave()
 
     def onDisconnect(self) -> None:  # noqa: N802
-        Deferred.fromCoroutine(self.ended()).addErrback(self._log_failure)
+        # Autobahn's own raises TransportLost at whatever still waits for an answer.
+        super().onDisconnect()
+        Deferred.fromCoroutine(self.ended()).addErrback(self._failed)
 
     def onUserError(self, fail: Failure, msg: object) -> None:  # noqa: ARG002, N802
         # Refusals are answers, and a caller that has left is cancelled by Autobahn: no faults. Real ones are logged by `_answer`.
         if fail.check(ApplicationError, CancelledError) is None:
-            self._log_failure(fail)
+            self._failed(fail)
 
     def onMessage(self, msg: Any) -> None:  # noqa: N802
         # Autobahn hands a caller's keywords to functions of its own as keywords (`txaio.as_future(fun, ...)`): a call with a
@@ -187,9 +194,9 @@ class Session(ApplicationSession):
             try:
                 work = handler(Event(args, kwargs))
                 if work is not None:
-                    Deferred.fromCoroutine(cast("Coroutine[Any, Any, None]", work)).addErrback(self._log_failure)
+                    Deferred.fromCoroutine(cast("Coroutine[Any, Any, None]", work)).addErrback(self._failed)
             except Exception:  # noqa: BLE001 (Crossbar closes an embedded component that lets one out)
-                self.log.failure("event.failed topic={topic}", topic=topic)
+                log_failure("event.failed", Failure(), topic=topic)
 
         await cast("Awaitable[Any]", self.subscribe(received, topic, SubscribeOptions(match=match)))
 
@@ -234,14 +241,14 @@ class Session(ApplicationSession):
         except Denied:
             raise
         except Exception:  # noqa: BLE001 (no Python text ever leaves the process)
-            self.log.failure("call.failed procedure={procedure}", procedure=call.procedure)
+            log_failure("call.failed", Failure(), procedure=call.procedure)
             raise self._application_error(NotActive()) from None
 
     def _application_error(self, error: FormLockError) -> ApplicationError:
         return ApplicationError(self.uris.error(error.name), error.message, **error.facts)
 
-    def _log_failure(self, fail: Failure) -> None:
-        self.log.failure("component.failed component={component}", failure=fail, component=type(self).__name__)
+    def _failed(self, fail: Failure) -> None:
+        log_failure("component.failed", fail, component=type(self).__name__)
 
 
 class ClaimsBook:
@@ -322,8 +329,6 @@ class TwistedPromise:
 class TwistedClock:
     """`clock.Clock` on the reactor."""
 
-    log = make_logger()
-
     def now(self) -> int:
         """Monotonic milliseconds."""
         return time.monotonic_ns() // 1_000_000
@@ -347,7 +352,7 @@ class TwistedClock:
     def start(self, work: Awaitable[None]) -> None:
         """Run beside whatever runs now."""
         Deferred.fromCoroutine(cast("Coroutine[Any, Any, None]", work)).addErrback(
-            lambda fail: self.log.failure("background.failed", failure=fail)
+            lambda fail: log_failure("background.failed", fail)
         )
 
 
@@ -371,7 +376,17 @@ def line(verb: str, **facts: object) -> str:
     return " ".join(parts)
 
 
+def log_failure(verb: str, fail: Failure, **facts: object) -> None:
+    """A line that says why, and the traceback behind it. (txaio's own `failure` leaves it out when given a format.)"""
+    facts.setdefault("why", fail.getErrorMessage())
+    _log.error("{line}\n{traceback}", line=line(verb, error=type(fail.value).__name__, **facts), traceback=fail.getTraceback())
+
+
 def read_credential(folder: Path, name: str) -> str:
     """An internal component's ticket: the environment's FORMLOCK_TICKET_<NAME>, else the file that the router worker made."""
-    given = os.environ.get(f"FORMLOCK_TICKET_{name.upper()}")
-    return given if given else (folder / name).read_text(encoding="ascii").strip()
+    found = os.environ.get(f"FORMLOCK_TICKET_{name.upper()}") or (folder / name).read_text(encoding="ascii").strip()
+    if len(found) < MIN_TICKET_LENGTH:
+        raise ValueError(
+            f"the ticket of {name} has fewer than {MIN_TICKET_LENGTH} characters: delete its file, and a new one is made"
+        )
+    return found

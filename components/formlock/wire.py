@@ -23,7 +23,7 @@ MAX_TOKEN = 2**53 - 1
 # A tab that holds more forms renews them in several calls.
 MAX_LOCKS_PER_CALL = 200
 
-Name = Annotated[str, Meta(min_length=1, max_length=64, pattern="^[A-Za-z0-9_:-]+$")]
+Name = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_:-]+\Z")]
 Token = Annotated[int, Meta(ge=1, le=MAX_TOKEN)]
 Note = Annotated[str, Meta(max_length=MAX_NOTE_LENGTH)]
 Payload = dict[str, Any]

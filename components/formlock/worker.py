@@ -2,7 +2,7 @@
 
     python -m formlock.worker locks  --router ws://127.0.0.1:8080/ws --folder DIR [--extra JSON]
 
-The same classes as in the node's containers. Exit codes: 2 wrong use; otherwise it ends only when it is told to.
+The same classes as in the node's containers. Exit codes: 2 wrong use or configuration; otherwise it ends only when it is told to.
 """
 
 from __future__ import annotations
@@ -44,6 +44,7 @@ class Worker:
         self._class: type[Session] = getattr(importlib.import_module(module), class_name)
         self._router = router
         self._extra = {"authid": name, **extra}
+        self._class.check_config(None, self._extra)
         self._delay = FIRST_DELAY_S
 
     async def run(self) -> None:
@@ -107,7 +108,10 @@ def main(arguments: list[str]) -> None:
     cap_recursion()
     txaio.use_twisted()  # type: ignore[no-untyped-call]
     txaio.start_logging(level=os.environ.get("FORMLOCK_LOGLEVEL", "info"))  # type: ignore[attr-defined]
-    worker = Worker(given.component, given.router, {**extra, "cbdir": str(given.folder)})
+    try:
+        worker = Worker(given.component, given.router, {**extra, "cbdir": str(given.folder)})
+    except ValueError as error:
+        parser.error(str(error))
     Deferred.fromCoroutine(worker.run())
     reactor.run()
 

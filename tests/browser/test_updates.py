@@ -151,3 +151,138 @@ def test_the_page_may_do_it_itself(node: Node, page_as: Visitor, form: str) -> N
     node.push({"form": form, "representation": {"amount": "7"}})
     assert bob.page.evaluate("window.told") == "7"
     expect(bob.field("amount")).to_have_value("120.00")
+
+
+def test_what_was_reported_while_offline_is_not_missed(node: Node, page_as: Visitor, form: str) -> None:
+    """Updates that came while the line was down are brought in when it is back, as if they came now (U38)."""
+    bob = page_as.html("bob", "Bob", form, record(form))
+    bob.sees("free")
+    bob.page.context.set_offline(True)
+    bob.sees("offline")
+    node.push({"form": form, "change_set": {"amount": ["120.00", "140.00"]}, "representation": {"amount": "140.00"}})
+    node.push({"form": form, "change_set": {"note": ["old", "new"]}, "representation": {"note": "new"}})
+    bob.page.context.set_offline(False)
+    expect(bob.field("amount")).to_have_value("140.00")
+    expect(bob.field("note")).to_have_value("new")
+    expect(bob.banner).to_contain_text("note old → new")
+    bob.errors.clear()  # the browser itself reports each attempt to connect while offline
+
+
+def test_a_reload_does_not_cost_another_forms_text(node: Node, page_as: Visitor, form: str) -> None:
+    """With update="reload" a page where something else is being typed isn't reloaded: the values come in place (U30)."""
+    loads = count(1)
+    other = f"{form}-other"
+    bob = page_as.html(
+        "bob",
+        "Bob",
+        form,
+        lambda: (
+            f'<form form-lock="{form}"><input name="n" value="{next(loads)}"></form>'
+            f'<form form-lock="{other}"><input name="text"></form><input name="search">'
+        ),
+    )
+    bob.sees("free")
+    bob.page.locator("[name=search]").fill("half a word")
+    node.push({"form": form})
+    expect(bob.field("n")).to_have_value("2")
+    expect(bob.page.locator("[name=search]")).to_have_value("half a word")
+    bob.page.locator("[name=search]").fill("")
+    second = Tab(bob.page, other)
+    second.lock()
+    second.field("text").fill("half a sentence")
+    node.push({"form": form})
+    expect(bob.field("n")).to_have_value("3")
+    expect(second.field("text")).to_have_value("half a sentence")
+    second.sees("mine")
+
+
+ROWS = (
+    '<input name="line" value="{}"><input name="line" value="{}">'
+    '<input type="hidden" name="paid" value="0"><input type="checkbox" name="paid" value="1" {}>'
+    '<label>Status <select name="status"><option>Draft<option {}>Sent</select></label>'
+)
+
+
+@pytest.mark.parametrize("pushed", [True, False])
+def test_rows_and_boxes_get_their_own_values(node: Node, page_as: Visitor, form: str, pushed: bool) -> None:
+    """Text fields of one name are rows, and the hidden field beside a box keeps what it says for an empty box."""
+    pages = iter([ROWS.format("a", "b", "", ""), ROWS.format("A", "B", "checked", "selected")])
+    bob = page_as.html("bob", "Bob", form, lambda: f'<form form-lock="{form}" update="replace">{next(pages)}</form>')
+    bob.sees("free")
+    update = {"form": form, "change_set": {"status": ["Draft", "Sent"]}}
+    node.push(update | {"representation": {"line": ["A", "B"], "paid": True, "status": "Sent"}} if pushed else update)
+    expect(bob.banner).to_contain_text("Changed: Status Draft → Sent")
+    assert bob.page.evaluate("[...new FormData(document.forms[0])].join(' ')") == "line,A line,B paid,0 paid,1 status,Sent"
+
+
+def test_the_newest_is_shown_from_the_page_itself(node: Node, page_as: Visitor, form: str) -> None:
+    """ "Show the newest" over one's own unsaved text works without a representation too (U29)."""
+    loads = count(1)
+    page = '<form form-lock="{}" update="replace"><input name="n" value="{}"><input name="note"></form>'
+    ann = page_as.html("ann", "Ann", form, lambda: page.format(form, next(loads)))
+    ann.lock()
+    ann.field("note").fill("mine")
+    ann.press("Done")
+    node.push({"form": form})
+    ann.press("Show the newest")
+    expect(ann.field("n")).to_have_value("2")
+    expect(ann.field("note")).to_have_value("")
+
+
+def test_all_that_was_held_back_is_shown(node: Node, page_as: Visitor, form: str) -> None:
+    """Of several updates that waited for a typing person, none is forgotten."""
+    ann = page_as.html("ann", "Ann", form, record(form))
+    ann.lock()
+    ann.field("note").fill("half a sentence")
+    node.push({"form": form, "representation": {"amount": "999"}})
+    expect(ann.banner).to_contain_text("changed elsewhere")
+    node.push({"form": form, "change_set": {"note": [1, 2]}, "representation": {"note": "theirs"}})
+    expect(ann.banner).to_contain_text("1 → 2")
+    ann.press("Done")
+    ann.press("Show the newest")
+    expect(ann.field("amount")).to_have_value("999")
+    expect(ann.field("note")).to_have_value("theirs")
+
+
+def test_text_that_the_browser_put_back_is_not_the_record(node: Node, page_as: Visitor, form: str) -> None:
+    """After a reload the browser puts back what was typed: it is still unsaved, and kept as such (U30)."""
+    ann = page_as.html("ann", "Ann", form, record(form))
+    ann.lock()
+    ann.field("note").fill("half a sentence")
+    # Chromium does it for its own reload button, not for Playwright's.
+    ann.page.add_init_script(
+        "new MutationObserver((_, self) => { const field = document.querySelector('[name=note]');"
+        " if (field) { field.value = 'half a sentence'; self.disconnect() } }).observe(document, {childList: true, subtree: true})"
+    )
+    ann.page.reload()
+    ann.sees("mine")
+    expect(ann.field("note")).to_have_value("half a sentence")
+    ann.press("Done")
+    expect(ann.banner).to_contain_text("Not saved")
+    node.push({"form": form, "representation": {"note": "theirs"}})
+    expect(ann.banner).to_contain_text("Your text is kept.")
+    expect(ann.field("note")).to_have_value("half a sentence")
+
+
+def test_who_reads_in_a_field_goes_on_there(node: Node, page_as: Visitor, form: str) -> None:
+    """A fragment that replaces the field with the focus gives it to the field of the same name (U31)."""
+    bob = page_as.html("bob", "Bob", form, record(form))
+    bob.sees("free")
+    bob.field("note").focus()
+    node.push({"form": form, "representation": '<input name="amount" value="1"><textarea name="note">new</textarea>'})
+    expect(bob.field("note")).to_have_value("new")
+    expect(bob.field("note")).to_be_focused()
+
+
+def test_a_value_that_a_field_cannot_show_is_not_shown_as_nothing(node: Node, page_as: Visitor, form: str) -> None:
+    """A date in another form, or a choice the list lacks, would leave the field empty and be saved so: the page is asked instead."""
+    page = '<input type="date" name="due" value="{}"><select name="status"><option>Draft<option {}>Sent</select>'
+    pages = iter([page.format("2026-02-28", ""), page.format("2026-03-01", "selected"), page.format("2026-03-02", "")])
+    bob = page_as.html("bob", "Bob", form, lambda: f'<form form-lock="{form}" update="replace">{next(pages)}</form>')
+    bob.sees("free")
+    node.push({"form": form, "representation": {"due": "1 March"}})
+    expect(bob.field("due")).to_have_value("2026-03-01")
+    expect(bob.field("status")).to_have_value("Sent")
+    node.push({"form": form, "representation": {"status": "In draft"}})
+    expect(bob.field("status")).to_have_value("Draft")
+    expect(bob.field("due")).to_have_value("2026-03-02")

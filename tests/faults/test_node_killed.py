@@ -205,3 +205,40 @@ async def test_worker_in_the_container_killed(make: Make) -> None:
     assert node.process is not None
     assert await deferToThread(node.process.wait, 30) == 1
     node.process = None
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["locks", "--router", "ws://x", "--folder", ".", "--extra", "{"], "--extra is not JSON"),
+        (["locks", "--router", "ws://x", "--folder", ".", "--extra", "[]"], "--extra must be a JSON object"),
+        (["locks", "--router", "ws://x", "--folder", ".", "--extra", '{"policy": {"ttl_ms": 1}}'], "ttl_ms must be at least"),
+        (["locks", "--router", "ws://x", "--folder", ".", "--extra", '{"policy": {"tll_ms": 1}}'], "by the names ttl_ms"),
+        (["nonsense", "--router", "ws://x", "--folder", "."], "invalid choice"),
+    ],
+)
+def test_wrong_use_of_the_worker(arguments: list[str], sentence: str) -> None:
+    """What can never work ends at once, with a sentence and exit code 2; it is not tried again for ever."""
+    environment = {**os.environ, "PYTHONPATH": f"{ROOT / 'components'}:{ROOT / 'bridge'}"}
+    command = [sys.executable, "-m", "formlock.worker", *arguments]
+    ended = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=60, check=False)
+    assert (ended.returncode, sentence in ended.stderr) == (2, True), ended.stderr
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_worker_says_why_it_can_not_start(make: Make, workers: list[WorkerProcess], tmp_path: Path) -> None:
+    """A store that can't be opened is a sentence in the log, and the worker goes on trying."""
+    node = make(without("bridge", "locks"))
+    (node.folder / "locks.sqlite").write_bytes(b"no database" * 100)
+    await deferToThread(node.start)
+    workers.append(worker := WorkerProcess(node, tmp_path))
+    ann = await joined(node.ws_url, "ann")
+    limit = reactor.seconds() + 60
+    while worker.log.read_text().count("component.start_failed") < 2:
+        assert reactor.seconds() < limit
+        assert (await ann.refused("status", FORM)).name == "not_active"
+        await deferLater(reactor, 0.1)
+    assert "locks.sqlite can't be opened: file is not a database" in worker.log.read_text()
+    (node.folder / "locks.sqlite").unlink()
+    assert (await answered(ann, FORM))["state"] == "free"
+    await ann.leave()

@@ -9,9 +9,15 @@ from typing import Any
 
 import pytest
 import pytest_twisted
-from twisted.internet.defer import ensureDeferred
+from autobahn.twisted.websocket import WampWebSocketClientFactory
+from autobahn.wamp.serializer import JsonSerializer
+from autobahn.wamp.types import ComponentConfig
+from twisted.internet import reactor
+from twisted.internet.defer import Deferred, ensureDeferred
+from twisted.internet.endpoints import UNIXClientEndpoint
 
-from tests.support.client import joined
+from formlock.locks import LockComponent
+from tests.support.client import WITHIN_S, joined
 from tests.support.node import Node
 
 pytestmark = pytest.mark.node
@@ -105,6 +111,7 @@ async def test_bad_arguments_are_named(node: Node, form: str) -> None:
     wrong: list[tuple[str, dict[str, Any], str]] = [
         ("lock", {"tab": "a b"}, "tab"),
         ("lock", {"tab": ""}, "tab"),
+        ("lock", {"tab": "a\n"}, "tab"),
         ("lock", {"tab": "a" * 65}, "tab"),
         ("lock", {"tab": 7}, "tab"),
         ("lock", {"rid": ["r"]}, "rid"),
@@ -196,10 +203,13 @@ async def test_duplicated_tab(node: Node, form: str) -> None:
 
 @pytest_twisted.ensureDeferred
 async def test_silent_session_gives_way_to_its_own_tab(node: Node, form: str) -> None:
-    """U9: the old session does not answer the probe: its tab goes on over the new one, with the same token."""
+    """U9, U10: the old session does not answer the probe: its tab goes on over the new one, with a new token, since the old page may
+    only be asleep."""
     old, new = await joined(node.ws_url, "ann"), await joined(node.ws_url, "ann")
     token = (await old.call("lock", form=form, tab="a"))["token"]
-    assert (await new.call("lock", form=form, tab="a"))["token"] == token
+    assert (await new.call("lock", form=form, tab="a"))["token"] == token + 1
+    late = await old.call("renew", locks=[{"form": form, "token": token}], tab="a")
+    assert late["locks"][0]["event"] == "lost"
     await old.leave()
     assert (await new.call("status", form))["state"] == "held"
     await new.leave()
@@ -221,3 +231,34 @@ def test_pages_are_served_with_their_headers(node: Node) -> None:
         with pytest.raises(urllib.error.HTTPError) as refused:
             urllib.request.urlopen(node.url + nothing)
         assert refused.value.code in (403, 404)
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_second_lock_worker_by_mistake(node: Node) -> None:
+    """It fails before it touches the store: the healthy one serves on, with all it holds."""
+    ann = await joined(node.ws_url, "ann")
+    form = "com.example.form.test.second-worker"
+    token = (await ann.call("lock", form=form, tab="a"))["token"]
+    second = LockComponent(
+        ComponentConfig("formlock", {"authid": "locks", "cbdir": str(node.folder), "store": "sqlite:///locks.sqlite"})
+    )
+    gone: Deferred[None] = Deferred()
+    second.on("disconnect", lambda *_, **__: gone.called or gone.callback(None))
+    factory = WampWebSocketClientFactory(lambda: second, url="ws://localhost", serializers=[JsonSerializer()])
+    UNIXClientEndpoint(reactor, str(node.folder / "router.sock")).connect(factory)
+    await gone.addTimeout(WITHIN_S, reactor)
+    renewed = await ann.call("renew", locks=[{"form": form, "token": token}], tab="a")
+    assert renewed["locks"][0]["event"] == "renewed"
+    assert (await ann.call("unlock", form=form, token=token, tab="a"))["event"] == "released"
+    await ann.leave()
+
+
+def test_the_package_is_for_pages_of_any_origin(node: Node) -> None:
+    """The application's own page, on another port, may load the module; the node's own pages are not offered to others."""
+    asked = urllib.request.Request(node.url + "formlock/formlock.js", headers={"Origin": "http://localhost:8000"})
+    with urllib.request.urlopen(asked) as answer:
+        assert answer.headers["access-control-allow-origin"] == "*"
+        assert answer.headers["cross-origin-resource-policy"] == "cross-origin"
+        assert answer.headers["content-type"] == "text/javascript; charset=utf-8"
+    with urllib.request.urlopen(node.url) as answer:
+        assert answer.headers["access-control-allow-origin"] is None

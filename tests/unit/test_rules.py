@@ -152,6 +152,24 @@ def test_time_passes_without_a_timer(form: Form) -> None:
     assert [event.rev for event in form.events] == [1, 2, 3]
 
 
+def test_each_event_has_the_state_right_after_it(form: Form) -> None:
+    """What is told of a release is the free form, although the same decision has given it to the next already."""
+    form.lock()
+    decision = form.do(Lock(BOB, "Bob", 2, wall=0), after=POLICY.ttl_ms)
+    assert [type(event) for event in decision.events] == [Released, Granted]
+    assert [state.rev for state in decision.states] == [event.rev for event in decision.events]
+    assert [state.lease is None for state in decision.states] == [True, False]
+
+
+def test_a_re_attachment_is_an_attempt_too(form: Form) -> None:
+    """U16: its late copy, after Done, must not start another grant."""
+    form.lock()
+    form.do(SessionLost(1))
+    form.lock(session=2, rid="r2")
+    form.unlock()
+    assert refused(form.lock(session=2, rid="r2"), Lost)
+
+
 def test_renewal_extends_and_never_shortens(form: Form) -> None:
     """U16: late or repeated renewals never shorten a lease."""
     form.lock()
@@ -234,12 +252,25 @@ class TestDuplicatedTab:
         assert form.state.lease is not None
         assert form.state.lease.session == 1
 
-    def test_silence_re_attaches(self, form: Form) -> None:
-        form.lock()
+    def test_silence_gives_the_form_with_a_new_token(self, form: Form) -> None:
+        """The silent page may only be asleep: when it wakes, its token has lost (docs/adr/0005)."""
+        form.lock(note="mine")
         wait = form.lock(session=2, after=100)
         reply = form.lock(session=2, probed_since=wait.probed_since, after=POLICY.probe_ms)
-        assert reply == Yours(FIRST + 1, POLICY.ttl_ms)
-        assert [type(event) for event in form.events] == [Granted, Detached, Reattached]
+        assert reply == Yours(FIRST + 2, POLICY.ttl_ms)
+        assert [type(event) for event in form.events] == [Granted, Detached, Granted]
+        assert form.state.lease is not None
+        assert form.state.lease.note == "mine"
+        assert refused(form.renew(session=1, token=FIRST + 1), Lost)
+        assert isinstance(form.renew(session=2, token=FIRST + 2), Yours)
+
+    def test_a_silent_page_that_wakes_in_time_has_its_lock(self, form: Form) -> None:
+        """As long as nobody took its place, proving the token is enough."""
+        form.lock()
+        form.lock(session=2, after=100)
+        assert form.renew(session=1, after=POLICY.probe_ms + 1_000) == Yours(FIRST + 1, POLICY.ttl_ms)
+        assert form.state.lease is not None
+        assert not form.state.lease.silent
 
     def test_silence_alone_is_the_start_of_the_grace(self, form: Form) -> None:
         """A frozen tab that does not answer loses its session; the others get the form when its grace is over."""
@@ -306,6 +337,15 @@ class TestLeaving:
         form.lock(BOB, 2, after=POLICY.reserve_ms)
         form.unlock(BOB, FIRST + 2)
         assert form.lock(ANN, 3) == Yours(FIRST + 3, POLICY.ttl_ms)
+
+    def test_it_ends_by_itself(self, form: Form) -> None:
+        """A timer is due for it, so that nothing is kept of a tab that was closed."""
+        form.lock()
+        form.unlock(leaving=True)
+        assert form.state.deadline == form.now + POLICY.grace_ms
+        form.do(Tick(), after=POLICY.grace_ms)
+        assert form.state.left is None
+        assert form.state.deadline is None
 
     def test_the_grace_bounds_it(self, form: Form) -> None:
         form.lock()
@@ -374,11 +414,11 @@ class TestRecovery:
         form.do(Recovered(alive=False, grace_ms=30_000))
         assert form.holder is None
 
-    def test_a_reload_during_the_restart_resumes(self, form: Form) -> None:
+    def test_a_pause_changes_nothing_for_a_page_that_left(self, form: Form) -> None:
         form.lock()
         form.unlock(leaving=True)
         form.do(Recovered(alive=False, grace_ms=30_000), after=20_000)
-        assert form.lock(session=2, after=20_000) == Yours(FIRST + 1, POLICY.ttl_ms)
+        assert form.lock(session=2, after=10_000) == Yours(FIRST + 2, POLICY.ttl_ms)
 
     def test_a_free_form_stays_free(self, form: Form) -> None:
         assert form.do(Recovered(alive=False, grace_ms=1)) == Decision(form.state, Done())
@@ -390,7 +430,7 @@ def test_events_of_other_sessions_change_nothing(form: Form) -> None:
     assert form.do(SessionLost(99)) == Decision(before, Done())
 
 
-@pytest.mark.parametrize("wrong", [{"ttl_ms": 0}, {"ttl_ms": 79_999}, {"reserve_ms": 31_000}, {"probe_ms": -1}])
+@pytest.mark.parametrize("wrong", [{"ttl_ms": 0}, {"grace_ms": 1.5}, {"ttl_ms": 79_999}, {"reserve_ms": 31_000}, {"probe_ms": -1}])
 def test_a_policy_that_breaks_promises_is_refused(wrong: dict[str, int]) -> None:
     """25 + 25 + 30 <= 90: the grace of a session lost just before its renewal is always whole."""
     with pytest.raises(ValueError, match="must"):

@@ -42,12 +42,15 @@ class Rules(RuleBasedStateMachine):
         self.promise: Promise | None = None
         self.highest = 1_000
         self.rev = 0
+        # The token that each living session was last given, until it is told otherwise or leaves.
+        self.believes: dict[int, int] = {}
         self.wait: tuple[Owner, int, int | None] | None = None
 
     def _do(self, command: object) -> object:
         decision = decide(self.state, command, self.now, POLICY)  # type: ignore[arg-type]
         again = decide(self.state, command, self.now, POLICY)  # type: ignore[arg-type]
         assert again == decision, "decide is not a function of its arguments"
+        assert [event.rev for event in decision.events] == [state.rev for state in decision.states]
         for event in decision.events:
             if event.public:
                 self.rev += 1
@@ -75,11 +78,22 @@ class Rules(RuleBasedStateMachine):
             assert reply.token == self.highest, "a token fell"
         self.promise = Promise(owner, reply.token, self.now + reply.lease_ms)
 
+    def _proven(self, session: int, reply: object, *, by_lock: bool) -> None:
+        """Of the pages of one tab (a duplicated tab is two), `lock` gives none a token that a living other one has."""
+        if isinstance(reply, Yours):
+            others = {other for other, token in self.believes.items() if token == reply.token and other != session}
+            assert not (by_lock and others), f"sessions {others} and {session} have the same token"
+            # Who renews knows the token: it is the page that had it, on another line.
+            for other in others:
+                del self.believes[other]
+            self.believes[session] = reply.token
+
     @rule(tab=st.sampled_from(TABS), session=st.sampled_from(SESSIONS), rid=st.sampled_from(["", "r1", "r2"]))
     def lock(self, tab: Owner, session: int, rid: str) -> None:
         session = of_tab(tab, session)
         reply = self._do(Lock(tab, tab.user, session, wall=self.now, rid=rid))
         self._promised(tab, reply)
+        self._proven(session, reply, by_lock=True)
         self._probed(reply)
         if isinstance(reply, Wait):
             assert reply.until > self.now, "a wait that never ends"
@@ -98,6 +112,7 @@ class Rules(RuleBasedStateMachine):
         tab, session, since = self.wait
         reply = self._do(Lock(tab, tab.user, session, wall=self.now, probed_since=since))
         self._promised(tab, reply)
+        self._proven(session, reply, by_lock=True)
         self._probed(reply)
 
     @rule(tab=st.sampled_from(TABS), session=st.sampled_from(SESSIONS), back=st.integers(0, 2))
@@ -105,12 +120,14 @@ class Rules(RuleBasedStateMachine):
         session = of_tab(tab, session)
         reply = self._do(Renew(tab, self.highest - back, session))
         self._promised(tab, reply)
+        self._proven(session, reply, by_lock=False)
         self._probed(reply)
 
     @rule(tab=st.sampled_from(TABS), back=st.integers(-1, 2), leaving=st.booleans())
     def unlock(self, tab: Owner, back: int, leaving: bool) -> None:
         held_by = self.state.lease.owner if self.state.lease is not None else None
         self._do(Unlock(tab, self.highest - back, leaving))
+        self.believes = {session: token for session, token in self.believes.items() if token != self.highest - back}
         if self.promise is not None and (tab, self.highest - back) == (self.promise.owner, self.promise.token):
             self.promise = None
         elif held_by is not None and held_by != tab and self.promise is not None and self.now < self.promise.until:
@@ -119,6 +136,7 @@ class Rules(RuleBasedStateMachine):
     @rule(session=st.sampled_from(SESSIONS))
     def session_lost(self, session: int) -> None:
         self._do(SessionLost(session))
+        self.believes.pop(session, None)
         # Its holder is gone: what it was promised now is its grace, and without a tab nothing.
         self._shorten(session)
 
@@ -146,6 +164,8 @@ class Rules(RuleBasedStateMachine):
     def recovered(self, alive: bool) -> None:
         lease = self.state.lease
         alive = alive and lease is not None and lease.session is not None
+        if lease is not None and lease.session is not None and not alive:
+            self.believes.pop(lease.session, None)
         self._do(Recovered(alive, grace_ms=40_000))
         if lease is not None and self.state.lease is not None and self.state.lease.deadline is not None:
             assert self.state.lease.deadline >= self.now + 40_000

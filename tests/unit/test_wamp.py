@@ -11,9 +11,11 @@ import pytest_twisted
 from autobahn.wamp.exception import ApplicationError
 from autobahn.wamp.types import ComponentConfig
 from twisted.internet.defer import CancelledError, Deferred
+from twisted.python.failure import Failure
 
+from formlock.auth import make_credentials
 from formlock.errors import FormLocked
-from formlock.wamp import Call, ClaimsBook, Session, TwistedPromise, line, read_credential
+from formlock.wamp import Call, ClaimsBook, Session, TwistedPromise, line, log_failure, read_credential
 
 
 class Component(Session):
@@ -142,8 +144,37 @@ def test_log_lines_stay_lines() -> None:
 
 
 def test_credentials(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """From the file, or from the environment, which wins."""
-    (tmp_path / "locks").write_text("from-file\n")
-    assert read_credential(tmp_path, "locks") == "from-file"
-    monkeypatch.setenv("FORMLOCK_TICKET_LOCKS", "from-environment")
-    assert read_credential(tmp_path, "locks") == "from-environment"
+    """From the file, or from the environment, which wins; an empty or cut-off one is refused, not used as a password."""
+    (tmp_path / "locks").write_text("f" * 43 + "\n")
+    assert read_credential(tmp_path, "locks") == "f" * 43
+    monkeypatch.setenv("FORMLOCK_TICKET_LOCKS", "e" * 43)
+    assert read_credential(tmp_path, "locks") == "e" * 43
+    (tmp_path / "bridge").write_text("")
+    with pytest.raises(ValueError, match="fewer than 32 characters"):
+        read_credential(tmp_path, "bridge")
+
+
+def test_missing_credentials_are_made_once(tmp_path: Path) -> None:
+    """What a crash left half made is made anew; what is there stays."""
+    (tmp_path / ".locks.new").write_text("half")
+    make_credentials(tmp_path)
+    made = {name: read_credential(tmp_path, name) for name in ("locks", "bridge")}
+    assert made["locks"] != made["bridge"]
+    make_credentials(tmp_path)
+    assert {name: read_credential(tmp_path, name) for name in made} == made
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["bridge", "locks"]
+
+
+def test_failures_say_why() -> None:
+    """One line with the reason, and the traceback behind it."""
+    lines: list[str] = []
+    monkeypatch = pytest.MonkeyPatch()
+    monkeypatch.setattr("formlock.wamp._log", SimpleNamespace(error=lambda text, **facts: lines.append(text.format(**facts))))
+    try:
+        raise LookupError("no such table")
+    except LookupError:
+        log_failure("component.start_failed", Failure(), component="Locks")
+    monkeypatch.undo()
+    first, _, rest = lines[0].partition("\n")
+    assert first == 'component.start_failed error=LookupError component=Locks why="no such table"'
+    assert "Traceback" in rest

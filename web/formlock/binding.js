@@ -1,10 +1,10 @@
 // Binds one <form> of the page to its FormLock: shows the state, shuts and opens the fields, guards the submit, brings updates in.
 import { CallError } from './connect.js';
-import { contents, firstField, labelOf, open, shut } from './fields.js';
+import { contents, editedElsewhere, firstField, isPart, labelOf, open, shut } from './fields.js';
 import { arrival } from './shared.js';
 import { stylePage } from './style.js';
 import { BUTTONS, NOTICES, changed, words } from './texts.js';
-import { fillFields, flash, replaceContents, valuesFromServer } from './update.js';
+import { fillFields, flash, folded, replaceContents, valuesFromServer } from './update.js';
 
 /** @typedef {import('./element.js').FormLockElement} FormLockElement */
 /** @typedef {import('./lock.js').Update} Update */
@@ -15,42 +15,57 @@ const NOTICE_MS = 8000;
 export class Binding {
   #ending = new AbortController();
   /** @type {import('./lease.js').Name | null} the state last announced */ #announced = null;
+  /** Whether the page left the fields to us in this state: it did not cancel the event. */
+  #ours = true;
   /** @type {string} what the fields held when they were last known to be the saved record */ #saved = '';
   #notice = '';
   #good = false;
   /** @type {Update | null} held back because of typed text */ #held = null;
   /** @type {ReturnType<typeof setTimeout> | undefined} */ #timer;
   #loaded = false;
+  /** Of the times the page was asked for its values. */
+  #asked = 0;
 
-  /**
-   * @param {HTMLFormElement} form @param {import('./lock.js').FormLock} lock @param {FormLockElement} banner
-   * @param {{button?: HTMLElement | null}} [options] `button`: the page's own Edit button (the article's mark-up)
-   */
-  constructor(form, lock, banner, { button = null } = {}) {
+  /** @param {HTMLFormElement} form @param {import('./lock.js').FormLock} lock @param {FormLockElement} banner */
+  constructor(form, lock, banner) {
     this.form = form;
     this.lock = lock;
     this.banner = banner;
-    this.button = button;
+    this.button = this.#findButton();
     const { signal } = this.#ending;
     stylePage(form.ownerDocument);
-    this.#saved = this.#contents();
+    const came = arrival();
+    // After a reload browsers put back what was typed before: that is not the saved record.
+    this.#saved = contents(form, this.tokenField, { served: came.type !== 'navigate' });
     lock.addEventListener('change', () => this.#changed(), { signal });
     lock.addEventListener('updated', (event) => this.#updated(/** @type {CustomEvent<Update>} */ (event).detail), { signal });
     // In the capture phase of the document: before every listener of the page.
     form.ownerDocument.addEventListener('submit', (event) => this.#submit(event), { signal, capture: true });
     form.ownerDocument.addEventListener('click', (event) => this.#click(event), { signal, capture: true });
-    form.addEventListener('input', () => this.#typed(), { signal });
+    form.ownerDocument.addEventListener('input', (event) => this.#typed(event), { signal });
     form.addEventListener('reset', (event) => this.lock.name !== 'mine' && event.preventDefault(), { signal, capture: true });
-    button?.addEventListener('click', (event) => {
-      event.preventDefault(); // in the article's mark-up it is a submit button
-      if (lock.name === 'free') this.edit();
-    }, { signal });
     this.#refresh = setInterval(() => this.#show(), 20_000);
     this.#changed();
-    if (lock.client.tab.wasEditing(lock.form, arrival())) lock.lock({ resume: 'reload' }).catch(() => {});
+    if (lock.client.tab.wasEditing(lock.form, came)) lock.lock({ resume: 'reload' }).catch(() => {});
   }
 
   /** @type {ReturnType<typeof setInterval>} */ #refresh;
+
+  /** The page has changed around it: fields may have come, banner and button may be others. @param {FormLockElement} banner */
+  refresh(banner) {
+    const button = this.#findButton();
+    const same = banner === this.banner && button === this.button;
+    this.banner = banner;
+    this.button = button;
+    this.#token(this.lock.token);
+    this.#fields();
+    if (!same) this.#show();
+  }
+
+  /** The page's own Edit button: the article's mark-up. @returns {HTMLElement | null} */
+  #findButton() {
+    return this.form.querySelector('.form-lock');
+  }
 
   end() {
     clearInterval(this.#refresh);
@@ -111,19 +126,19 @@ export class Binding {
     if (this.#announced !== name) {
       this.#announced = name;
       if (name === 'lost') this.#say('');
-      const go = this.form.dispatchEvent(new CustomEvent(`formlock:${name}`, { bubbles: true, cancelable: true, detail: { lock: this.lock, token: this.lock.token } }));
-      if (go) this.#fields();
-      if (name === 'free' && this.lockOn === 'load' && !this.#loaded) {
-        this.#loaded = true;
-        queueMicrotask(() => this.edit());
+      const ours = this.form.dispatchEvent(new CustomEvent(`formlock:${name}`, { bubbles: true, cancelable: true, detail: { lock: this.lock, token: this.lock.token } }));
+      if (this.#announced === name) this.#ours = ours; // else a listener has changed the state in the meantime
+      if (!this.#loaded && (name === 'free' || name === 'locked' || name === 'mine')) {
+        this.#loaded = true; // once: nobody wants the lock of a page that was opened long ago
+        if (name === 'free' && this.lockOn === 'load') queueMicrotask(() => this.edit());
       }
-    } else {
-      this.#fields();
     }
+    this.#fields();
     this.#show();
   }
 
   #fields() {
+    if (!this.#ours) return;
     const { name, state } = this.lock;
     const inviting = this.lockOn === 'input' && name === 'free' && state.problem === null;
     if (name === 'mine' || inviting) open(this.form);
@@ -157,7 +172,9 @@ export class Binding {
     this.banner.show({ state: state.name, ...said, notice: notice || undefined, saved: this.#good && state.name === 'free' && notice !== '', button: this.#offer() });
     stay();
     if (this.button) {
-      /** @type {any} */ (this.button).disabled = state.name !== 'free' || state.asking !== null;
+      const usable = state.name === 'free';
+      if (!usable && state.name !== 'mine' && this.button.contains(document.activeElement)) this.banner.rescueFocus();
+      /** @type {any} */ (this.button).disabled = !usable;
     }
   }
 
@@ -190,15 +207,22 @@ export class Binding {
     this.#say(NOTICES.shut);
   }
 
-  /** A click on its label would still tick a shut box: `inert` stops the box's own clicks only. @param {Event} event */
+  /** @param {Event} event */
   #click(event) {
-    const label = event.target instanceof Element ? event.target.closest('label') : null;
+    const target = event.target instanceof Element ? event.target : null;
+    if (this.button?.contains(target)) {
+      event.preventDefault(); // in the article's mark-up it is a submit button
+      if (this.lock.name === 'free') this.edit();
+    }
+    // A click on its label would still tick a shut box: `inert` stops the box's own clicks only.
+    const label = target?.closest('label');
     const box = /** @type {HTMLInputElement | null | undefined} */ (label?.control);
     if (box?.inert && box.form === this.form) event.preventDefault();
   }
 
-  #typed() {
-    if (this.lockOn === 'input' && this.lock.name === 'free' && !this.lock.state.asking) this.edit();
+  /** @param {Event} event */
+  #typed(event) {
+    if (isPart(this.form, event.target) && this.lockOn === 'input' && this.lock.name === 'free' && !this.lock.state.asking) this.edit();
   }
 
   /** @param {Update} update */
@@ -209,12 +233,17 @@ export class Binding {
     const typing = name === 'mine' || name === 'stale' || state.grant !== null || state.asking !== null;
     if (typing || this.dirty) {
       // Typed text is never thrown away: say it, and bring it in when the person wants it.
-      this.#held = update;
-      const what = changed(update, (field) => labelOf(this.form, field));
-      this.#say(`This was changed elsewhere${what ? `: ${what}` : ''}. Your text is kept.`);
+      this.#hold(update);
       return;
     }
     this.#bring(update);
+  }
+
+  /** @param {Update} update */
+  #hold(update) {
+    const what = changed(update, (field) => labelOf(this.form, field));
+    this.#held = this.#held ? folded(this.#held, update) : update;
+    this.#say(`This ${update.missed ? 'may have been' : 'was'} changed elsewhere${what ? `: ${what}` : ''}. Your text is kept.`);
   }
 
   /** The person prefers the newest to his own unsaved text. */
@@ -227,30 +256,36 @@ export class Binding {
   /** @param {Update} update */
   async #bring(update) {
     this.#held = null;
-    if (this.form.getAttribute('update') !== 'replace') {
+    const replace = this.form.getAttribute('update') === 'replace';
+    if (!replace && !editedElsewhere(this.form)) {
       location.reload();
       return;
     }
     const what = changed(update, (field) => labelOf(this.form, field));
-    /** @type {HTMLElement[]} */
-    let touched;
-    const { representation } = update;
+    /** @type {HTMLElement[] | null} */
+    let touched = null;
+    const representation = replace ? update.representation : null;
     if (typeof representation === 'string') {
       touched = replaceContents(this.form, representation);
     } else if (representation && typeof representation === 'object') {
       touched = fillFields(this.form, representation);
-    } else {
+    }
+    if (!touched) {
+      const before = this.#contents();
+      const turn = (this.#asked += 1);
       const values = await valuesFromServer(this.form).catch(() => null);
+      if (turn !== this.#asked) return; // a newer one is on its way
       const { state } = this.lock;
-      if (state.grant || state.asking || this.dirty) {
-        this.#held = update; // editing began while the page was fetched
+      if (state.grant || state.asking || this.#contents() !== before) {
+        this.#hold(update); // editing began while the page was fetched
         return;
       }
-      if (!values) {
-        location.reload();
+      touched = values && fillFields(this.form, values);
+      if (!touched) {
+        if (editedElsewhere(this.form)) this.#hold(update); // only a reload would help, at the cost of another form
+        else location.reload();
         return;
       }
-      touched = fillFields(this.form, values);
     }
     this.saved();
     this.#fields();
@@ -265,7 +300,7 @@ export class Binding {
  */
 function holdStill(form) {
   const field = form.ownerDocument.activeElement;
-  if (!field || !form.contains(field)) return () => {};
+  if (!field || !isPart(form, field)) return () => {};
   const top = field.getBoundingClientRect().top;
   return () => {
     const moved = field.getBoundingClientRect().top - top;

@@ -24,7 +24,7 @@ const stubs = {
 };
 
 /** @type {import('esbuild').BuildOptions} */
-const common = { bundle: true, minify: true, legalComments: 'none', charset: 'utf8', target: ['chrome111', 'firefox121', 'safari17.5'], write: false, absWorkingDir: here };
+const common = { bundle: true, minify: true, legalComments: 'none', charset: 'utf8', target: ['chrome123', 'firefox121', 'safari17.5'], write: false, absWorkingDir: here };
 
 const { version } = JSON.parse(await readFile(`${here}node_modules/autobahn/package.json`, 'utf8'));
 const banner = `/* formlock, MIT. Contains AutobahnJS ${version}, MIT: see LICENSES.txt. */`;

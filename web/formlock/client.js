@@ -38,6 +38,8 @@ export class FormLockClient extends EventTarget {
     this.heartbeatMs = options.heartbeatMs ?? HEARTBEAT_MS;
     this.clock = options.clock ?? makeClock();
     this.joined = false;
+    /** @type {string[]} the latest sessions, newest first: a backend may name one as the origin of what it reports */
+    this.sessions = [];
     /** Attempts to connect that have failed in a row. */
     this.attempts = 0;
     this.ticks = new Ticks(() => this.tick(), options.makeWorker);
@@ -118,6 +120,7 @@ export class FormLockClient extends EventTarget {
   #up() {
     this.joined = true;
     this.attempts = 0;
+    this.sessions = [String(this.supervisor.session), ...this.sessions].slice(0, 8);
     for (const lock of this.#locks.values()) void lock.attach();
     this.dispatchEvent(new Event('connection'));
   }
@@ -133,8 +136,9 @@ export class FormLockClient extends EventTarget {
     this.dispatchEvent(new Event('connection'));
   }
 
-  get holdsAny() {
-    return [...this.#locks.values()].some((lock) => lock.token !== null);
+  /** Whether nothing the service knows, or is being told, depends on the tab's id. */
+  get idle() {
+    return [...this.#locks.values()].every(({ state }) => !state.grant && !state.asking && !state.releasing);
   }
 
   /** The address of this page, to know it again after a reload. */
@@ -155,14 +159,15 @@ export class FormLockClient extends EventTarget {
   async #renew() {
     const held = [...this.#locks.values()].filter((lock) => lock.token !== null && lock.attached);
     if (!held.length) return;
+    const tokens = held.map((lock) => ({ form: lock.form, token: /** @type {number} */ (lock.token) }));
     for (const lock of held) lock.input({ type: 'renewing' });
     try {
       const { value, sent } = await this.supervisor.call(this.uris.procedure('renew'), {
-        locks: held.map((lock) => ({ form: lock.form, token: lock.token })),
+        locks: tokens,
         tab: this.tab.id,
       });
       const answers = /** @type {Record<string, any>[]} */ (value.locks ?? []);
-      for (const lock of held) lock.renewed(answers.find((answer) => answer.form === lock.form), sent);
+      for (const [at, lock] of held.entries()) lock.renewed(answers.find((answer) => answer.form === lock.form), tokens[at].token, sent);
     } catch (error) {
       // A connection that ended says so by itself; anything else is tried again with a later tick.
       if (CallError.from(error).code !== 'closed') for (const lock of held) lock.input({ type: 'unanswered' });

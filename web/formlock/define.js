@@ -1,54 +1,84 @@
 // Registers <form-lock> and binds every form that asks for it, those too that come into the page later.
 import { Binding } from './binding.js';
-import { FormLockElement } from './element.js';
+import { FormLockElement, START } from './element.js';
 import { pageClient } from './shared.js';
 
 /** @type {Map<HTMLFormElement, Binding>} */
 const bindings = new Map();
+/** @type {WeakSet<FormLockElement>} banners that the page doesn't have by itself */
+const made = new WeakSet();
+/** @type {WeakSet<HTMLFormElement>} forms with a bad name: said once, not at every change of the page */
+const reported = new WeakSet();
 
 /** The binding of a form, e.g. to call `done()` or `saved()` from the page's own script. @param {HTMLFormElement} form */
 export function bindingOf(form) {
   return bindings.get(form) ?? null;
 }
 
-/** The forms of a page, each with its topic: `<form form-lock="...">`, and the article's mark-up, where the id is the topic. */
+/**
+ * The forms of a page, each with its topic: `<form form-lock="...">`, and the article's mark-up, where the id is the topic.
+ * A page without any never connects.
+ * @returns {Generator<[HTMLFormElement, string]>}
+ */
 function* formsOfPage() {
-  const { uris } = pageClient();
   for (const form of Array.from(document.forms)) {
-    const topic = form.getAttribute('form-lock');
-    /** @type {HTMLElement | null} */
-    const button = form.querySelector('.form-lock');
-    if (topic !== null) {
-      if (uris.isForm(topic)) yield { form, topic, button };
-      else if (!bindings.has(form)) console.error(`form-lock: "${topic}" is not the name of a form`);
-    } else if (button && uris.isForm(form.getAttribute('id'))) {
-      yield { form, topic: /** @type {string} */ (form.getAttribute('id')), button };
+    const named = form.getAttribute('form-lock');
+    // Once bound it stays so: what replaces the form's contents may come without the button.
+    if (named === null && !bindings.has(form) && !form.querySelector('.form-lock')) continue;
+    const topic = named ?? form.getAttribute('id');
+    if (pageClient().uris.isForm(topic)) {
+      yield [form, topic];
+    } else if (named !== null && !reported.has(form)) {
+      reported.add(form);
+      console.error(`form-lock: "${named}" is not the name of a form`);
     }
   }
 }
 
-/** The banner that names the form, or stands in it, or before it; else a new one just above it. @param {HTMLFormElement} form @param {string} topic */
+/** The banner that names the form, or stands in it, or before it; else one of ours just above it. @param {HTMLFormElement} form @param {string} topic */
 function bannerOf(form, topic) {
+  const before = bindings.get(form)?.banner;
+  const taken = new Set(Array.from(bindings.values(), ({ banner }) => banner));
   for (const banner of Array.from(document.querySelectorAll('form-lock'))) {
-    if (!(banner instanceof FormLockElement)) continue;
+    if (!(banner instanceof FormLockElement) || made.has(banner) || (taken.has(banner) && banner !== before)) continue;
     const named = banner.getAttribute('for');
-    if (named !== null ? named === topic || (form.id !== '' && named === form.id) : form.contains(banner) || banner.nextElementSibling === form) return banner;
+    if (named !== null ? named === topic || named === form.getAttribute('id') : form.contains(banner) || banner.nextElementSibling === form) return banner;
   }
+  if (before?.isConnected && made.has(before)) return before;
   const banner = new FormLockElement();
+  made.add(banner);
   banner.setAttribute('for', topic);
   form.before(banner);
   return banner;
 }
 
+/** @param {FormLockElement} banner that shows no form any more */
+function drop(banner) {
+  if (made.has(banner)) banner.remove();
+  else banner.show(START);
+}
+
+/** What the page has now, whatever happened to it: forms that came, went or got another name, fields and banners too. */
 function scan() {
+  const wanted = new Map(formsOfPage());
   for (const [form, binding] of bindings) {
-    if (form.isConnected) continue;
-    binding.end();
-    binding.lock.client.forget(binding.lock);
+    const { lock, banner } = binding;
+    if (wanted.get(form) === lock.form) continue;
     bindings.delete(form);
+    binding.end();
+    drop(banner);
+    if (!Array.from(bindings.values()).some((other) => other.lock === lock)) lock.client.forget(lock);
   }
-  for (const { form, topic, button } of formsOfPage()) {
-    if (!bindings.has(form)) bindings.set(form, new Binding(form, pageClient().form(topic), bannerOf(form, topic), { button }));
+  for (const [form, topic] of wanted) {
+    const binding = bindings.get(form);
+    const banner = bannerOf(form, topic);
+    if (!binding) {
+      bindings.set(form, new Binding(form, pageClient().form(topic), banner));
+    } else {
+      const before = binding.banner;
+      binding.refresh(banner);
+      if (before !== banner) drop(before);
+    }
   }
 }
 
@@ -65,5 +95,5 @@ export function define() {
       due = false;
       scan();
     });
-  }).observe(document.documentElement, { childList: true, subtree: true });
+  }).observe(document.documentElement, { childList: true, subtree: true, attributes: true, attributeFilter: ['form-lock', 'id', 'for'] });
 }

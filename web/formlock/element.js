@@ -12,6 +12,9 @@ import { BANNER, sheet } from './style.js';
  * @property {{label: string, act: () => void, busy?: boolean, quiet?: boolean} | null} button
  */
 
+/** What a banner says of which nothing is known yet. @type {View} */
+export const START = { state: 'connecting', text: 'Checking whether somebody is editing...', button: null };
+
 /**
  * `for`: the id or the topic of its form; without it the form around it, or the next one. Attribute `state` is there for style sheets.
  * Parts: banner, icon, picture, text, note, button.
@@ -31,7 +34,7 @@ export class FormLockElement extends HTMLElement {
       // The second half of a double click on what was "Edit" a moment ago isn't meant for "Done".
       if (button && !button.busy && event.detail < 2) button.act();
     });
-    this.show({ state: 'connecting', text: 'Checking whether somebody is editing...', button: null });
+    this.show(START);
   }
 
   /** Whether the button has the focus. */
@@ -98,7 +101,7 @@ function build() {
   const what = make('span', { class: 'what' });
   // Times change by themselves: they are not announced.
   const when = make('span', { class: 'when', 'aria-live': 'off' });
-  const note = make('span', { part: 'note' });
+  const note = make('span', { part: 'note', dir: 'auto' });
   const notice = make('span', { part: 'note' });
   const button = make('button', { part: 'button', type: 'button' });
   const text = make('div', { part: 'text' }, what, ' ', when, note, notice);

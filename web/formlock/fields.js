@@ -11,6 +11,11 @@ function takesText(element) {
   return element instanceof HTMLTextAreaElement || (element instanceof HTMLInputElement && TEXTUAL.has(element.type));
 }
 
+/** Whether something is part of a form, be it by its `form` attribute. @param {HTMLFormElement} form @param {EventTarget | null} what */
+export function isPart(form, what) {
+  return what instanceof Element && (form.contains(what) || /** @type {any} */ (what).form === form);
+}
+
 /**
  * The fields of a form that locking is about.
  * @param {HTMLFormElement} form @returns {HTMLElement[]}
@@ -56,24 +61,44 @@ export function firstField(form) {
   return fieldsOf(form).find((field) => !(field instanceof HTMLButtonElement) && !field.inert && field.checkVisibility?.() !== false);
 }
 
-/** All that would be submitted, but for our own field, to see whether something was typed. @param {HTMLFormElement} form @param {string} tokenField */
-export function contents(form, tokenField) {
+/**
+ * All that would be submitted, but for our own field, to see whether something was typed.
+ * @param {HTMLFormElement} form @param {string} tokenField @param {{served?: boolean}} [options] `served`: what the server sent, not what is there now
+ */
+export function contents(form, tokenField, { served = false } = {}) {
   const pairs = [];
   // Read field by field: `new FormData(form)` would fire the page's own `formdata` listeners.
   for (const field of Array.from(form.elements)) {
     if (!(field instanceof HTMLInputElement || field instanceof HTMLTextAreaElement || field instanceof HTMLSelectElement)) continue;
     if (!field.name || field.name === tokenField) continue;
-    if (field instanceof HTMLInputElement && (field.type === 'checkbox' || field.type === 'radio')) pairs.push([field.name, field.value, field.checked]);
-    else if (field instanceof HTMLSelectElement) pairs.push([field.name, ...Array.from(field.selectedOptions, (option) => option.value)]);
-    else pairs.push([field.name, field.value]);
+    if (field instanceof HTMLInputElement && (field.type === 'checkbox' || field.type === 'radio')) pairs.push([field.name, field.value, served ? field.defaultChecked : field.checked]);
+    else if (field instanceof HTMLSelectElement) pairs.push([field.name, ...chosen(field, served)]);
+    else pairs.push([field.name, served ? field.defaultValue : field.value]);
   }
   for (const rich of Array.from(form.querySelectorAll('[contenteditable]'))) pairs.push([rich.innerHTML]);
   return JSON.stringify(pairs);
+}
+
+/** @param {HTMLSelectElement} select @param {boolean} served @returns {string[]} */
+function chosen(select, served) {
+  const options = Array.from(select.options);
+  const found = options.filter((option) => (served ? option.defaultSelected : option.selected));
+  if (served && !select.multiple) return [found.at(-1) ?? options.find((option) => !option.disabled)].flatMap((option) => option?.value ?? []);
+  return found.map((option) => option.value);
+}
+
+/** Whether a reload would throw away what was typed outside the form, or another form is open for it. @param {HTMLFormElement} form @returns {boolean} */
+export function editedElsewhere(form) {
+  return Array.from(form.ownerDocument.querySelectorAll('input, textarea, form[data-form-lock="open"]')).some(
+    (other) => other !== form && !isPart(form, other) && (takesText(other) ? other.value !== other.defaultValue : other instanceof HTMLFormElement),
+  );
 }
 
 /** What people call a field: its label, else its name. @param {HTMLFormElement} form @param {string} name @returns {string} */
 export function labelOf(form, name) {
   const field = form.elements.namedItem(name);
   const labels = field instanceof HTMLElement && 'labels' in field ? /** @type {NodeListOf<HTMLLabelElement> | null} */ (field.labels) : null;
-  return labels?.[0]?.textContent?.trim().replace(/[:*\s]+$/, '') || name;
+  // Without the field itself: a select around which it stands would be read with all its options.
+  const text = Array.from(labels?.[0]?.childNodes ?? [], (node) => (node.contains(/** @type {Node} */ (field)) ? '' : node.textContent)).join('');
+  return text.trim().replace(/[:*\s]+$/, '') || name;
 }

@@ -48,6 +48,7 @@ export const ASK_MS = 1500;
  * @typedef {object} State
  * @property {Name} name what the person is shown
  * @property {number} seen when this machine last ran
+ * @property {number} woke when it last ran again after a pause: what was sent before proves nothing any more
  * @property {boolean} link joined and subscribed
  * @property {number | null} doubt when a lost link starts to show
  * @property {boolean} network what the browser says
@@ -60,7 +61,7 @@ export const ASK_MS = 1500;
  * @property {{rid: string, resume: null | 'reload' | 'return'} | null} asking a lock call without an answer so far
  * @property {{token: number, rid: string} | null} releasing an unlock call without an answer so far
  * @property {{holder: Person | null, cause: string | null} | null} lost
- * @property {{token: number} | null} left what was held when the page was left
+ * @property {{token: number | null} | null} left what was held, or still asked for, when the page was left
  * @property {boolean} changed somebody else may have held the form between two of our grants
  * @property {string | null} problem the service's name for why the last attempt failed, e.g. `not_allowed`
  * @property {string | null} me this user
@@ -96,7 +97,7 @@ export const ASK_MS = 1500;
 /** @param {number} now @param {string | null} [me] this user @returns {State} */
 export function start(now, me = null) {
   return {
-    name: 'connecting', seen: now, link: false, doubt: null, network: true,
+    name: 'connecting', seen: now, woke: now, link: false, doubt: null, network: true,
     snapshot: null, snapshotAt: now, epoch: null, rev: 0, askAt: null,
     grant: null, asking: null, releasing: null, lost: null, left: null,
     changed: false, problem: null, me, sameUser: false,
@@ -111,7 +112,12 @@ export function step(before, input, now) {
   const state = { ...before, grant: before.grant && { ...before.grant }, seen: now };
   /** @type {Effect[]} */
   const effects = [];
-  if (state.grant && now - before.seen >= PAUSE_MS) doubt(state, effects); // before anything else: who slept knows nothing
+  if (now - before.seen >= PAUSE_MS) {
+    // Before anything else: who slept knows nothing. Not even from an answer that waited in the socket meanwhile.
+    state.woke = now;
+    if (state.grant) state.grant.renewing = false;
+    doubt(state, effects);
+  }
   apply(state, input, now, effects);
   if (state.grant && state.grant.proven && now >= state.grant.until) doubt(state, effects);
   if (state.grant && state.grant.proven && state.doubt !== null && now >= state.doubt) state.grant.proven = false;
@@ -207,7 +213,7 @@ function apply(s, input, now, effects) {
         if (input.grant.token !== s.grant?.token) effects.push({ do: 'unlock', rid: input.rid, token: input.grant.token, leaving: false });
         return;
       }
-      s.changed = s.asking.resume === 'return' && s.left !== null && s.left.token !== input.grant.token;
+      s.changed = s.asking.resume === 'return' && Boolean(s.left?.token) && s.left?.token !== input.grant.token;
       s.asking = null;
       s.left = null;
       s.problem = null;
@@ -216,7 +222,7 @@ function apply(s, input, now, effects) {
 
     case 'refused': {
       if (s.asking?.rid !== input.rid) return;
-      const returned = s.asking.resume === 'return'; // the person was typing here before: to them it is a loss, not a refusal
+      const returned = s.asking.resume === 'return' && Boolean(s.left?.token); // the person was typing here before: to them it is a loss, not a refusal
       s.asking = null;
       s.left = null;
       if (input.snapshot && (input.snapshot.epoch !== s.epoch || input.snapshot.rev >= s.rev)) take(s, input.snapshot, null, now);
@@ -229,6 +235,7 @@ function apply(s, input, now, effects) {
     case 'failed':
       if (s.asking?.rid !== input.rid) return;
       s.asking = null;
+      s.left = null;
       s.problem = input.problem;
       effects.push({ do: 'status' });
       return;
@@ -251,6 +258,7 @@ function apply(s, input, now, effects) {
 
     case 'done':
       s.asking = null;
+      s.left = null;
       s.lost = null;
       s.changed = false;
       if (!s.grant) return;
@@ -267,14 +275,12 @@ function apply(s, input, now, effects) {
       return;
 
     case 'left':
-      s.left = null;
-      if (s.grant) {
-        s.left = { token: s.grant.token };
-        effects.push({ do: 'unlock', rid: input.rid, token: s.grant.token, leaving: true });
-      }
+      // A grant that is still under way has no token yet to be given back: the service's grace ends it, or the page that comes back
+      // gets it. An unlock without an answer is said again then.
+      if (s.grant || s.asking) s.left = { token: s.grant?.token ?? s.left?.token ?? null };
+      if (s.left?.token) effects.push({ do: 'unlock', rid: input.rid, token: s.left.token, leaving: true });
       s.grant = null;
       s.asking = null;
-      s.releasing = null;
       s.link = false;
       s.doubt = null;
       s.snapshot = null;
@@ -310,7 +316,7 @@ function renew(s, effects) {
 /** @param {State} s @param {Proof} proof @param {number} sent @param {number} now @param {Effect[]} effects */
 function hold(s, proof, sent, now, effects) {
   const until = sent + proof.lease_ms;
-  s.grant = { token: proof.token, sent, until, renewMs: proof.renew_ms, proven: s.link && now < until, renewing: false };
+  s.grant = { token: proof.token, sent, until, renewMs: proof.renew_ms, proven: s.link && now < until && sent >= s.woke, renewing: false };
   s.lost = null;
   s.sameUser = false;
   if (proof.epoch !== s.epoch || proof.rev > s.rev) {

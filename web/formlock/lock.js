@@ -14,6 +14,7 @@ import { randomId } from './tab.js';
  * @property {string | number} [version]
  * @property {string} [origin]
  * @property {Record<string, unknown> | string} [representation]
+ * @property {boolean} [missed] made here: some were missed and nobody knows them any more, the form may have changed
  */
 
 /** Fires `change` (the state, or facts of it, changed) and `updated` (`detail`: an Update that is not our own). */
@@ -23,7 +24,8 @@ export class FormLock extends EventTarget {
   /** @type {{rid: string, resolve(): void, reject(error: Error): void}[]} */ #waiting = [];
   #asking = false;
   #gone = false;
-  /** @type {{epoch: string, seq: number} | null} the last update */ #last = null;
+  /** @type {{epoch: string, seq: number} | null} the last update that we know of */ #last = null;
+  /** @type {Update[] | null} those that come while the missed ones are asked for */ #early = null;
 
   /** @param {import('./client.js').FormLockClient} client @param {string} form its topic */
   constructor(client, form) {
@@ -73,8 +75,8 @@ export class FormLock extends EventTarget {
   }
 
   leave() {
-    const { grant } = this.#state;
-    if (grant) this.#mark();
+    const { grant, asking } = this.#state;
+    if (grant || asking) this.#mark();
     this.input({ type: 'left', rid: randomId() });
   }
 
@@ -89,6 +91,7 @@ export class FormLock extends EventTarget {
       if (this.#gone) unsubscribe();
       else this.#unsubscribe = unsubscribe;
       this.input({ type: 'connected' });
+      void this.#catchUp();
     } catch (error) {
       const { code } = CallError.from(error);
       if (code !== 'closed' && code !== 'timeout') this.input({ type: 'denied', problem: 'denied' });
@@ -97,7 +100,7 @@ export class FormLock extends EventTarget {
 
   /** The form is no longer on the page. */
   detach() {
-    if (this.token !== null) this.done();
+    this.done(); // also what is only asked for: a grant that comes later is given back
     this.#gone = true;
     this.#unsubscribe?.();
   }
@@ -157,9 +160,9 @@ export class FormLock extends EventTarget {
       this.#refuse(rid, error);
       if (error.code === 'form_locked') {
         const { facts } = error;
-        // Our id may be a copy: a duplicated tab inherits sessionStorage. Holding nothing, we can take another without loss.
-        if (facts.same_user && !this.client.holdsAny) this.client.tab.renew();
         this.input({ type: 'refused', rid, snapshot: refusal(facts), sameUser: facts.same_user === true });
+        // Our id may be a copy: a duplicated tab inherits sessionStorage. Holding nothing, we can take another without loss.
+        if (facts.same_user && this.client.idle) this.client.tab.renew();
       } else if (error.code === 'lost') {
         this.input({ type: 'refused', rid, snapshot: null, sameUser: false });
       } else {
@@ -184,13 +187,13 @@ export class FormLock extends EventTarget {
     }
   }
 
-  /** @param {Record<string, any> | undefined} answer @param {number} sent */
-  renewed(answer, sent) {
+  /** @param {Record<string, any> | undefined} answer @param {number} token what it is about: not ours any more, perhaps @param {number} sent */
+  renewed(answer, token, sent) {
     if (answer?.event === 'renewed') {
       this.input({ type: 'renewed', sent, grant: /** @type {any} */ (answer) });
-      this.#mark();
-    } else if (answer?.event === 'lost' && this.token !== null) {
-      this.input({ type: 'renewal lost', token: this.token, holder: answer.holder ?? null });
+      if (this.token === token) this.#mark();
+    } else if (answer?.event === 'lost') {
+      this.input({ type: 'renewal lost', token, holder: answer.holder ?? null });
     } else {
       this.input({ type: 'unanswered' });
     }
@@ -208,12 +211,54 @@ export class FormLock extends EventTarget {
 
   /** @param {Update} update */
   #updated(update) {
-    if (update.epoch !== undefined && update.seq !== undefined) {
-      if (this.#last && this.#last.epoch === update.epoch && update.seq <= this.#last.seq) return;
-      this.#last = { epoch: update.epoch, seq: update.seq };
+    const { epoch, seq } = update;
+    if (epoch !== undefined && seq !== undefined) {
+      if (this.#early) {
+        this.#early.push(update);
+        return;
+      }
+      const last = this.#last;
+      if (last && last.epoch === epoch && seq <= last.seq) return;
+      if (last && (last.epoch !== epoch || seq > last.seq + 1)) {
+        void this.#catchUp(update); // there was one between
+        return;
+      }
+      this.#last = { epoch, seq };
     }
-    if (update.origin !== undefined && (update.origin === this.client.tab.id || update.origin === String(this.client.supervisor.session))) return;
+    this.#tell(update);
+  }
+
+  /** @param {Update} update */
+  #tell(update) {
+    const { tab, sessions } = this.client;
+    if (update.origin !== undefined && (update.origin === tab.id || sessions.includes(update.origin))) return;
     this.dispatchEvent(new CustomEvent('updated', { detail: update }));
+  }
+
+  /**
+   * Asks for the updates that were missed: after every subscription, and when a number was left out. The very first answer says only
+   * where we are; what comes meanwhile is then told at once, later it waits for its turn.
+   * @param {Update} [next] the one that showed the gap
+   */
+  async #catchUp(next) {
+    if (this.#early) return;
+    const since = this.#last;
+    if (since) this.#early = next ? [next] : [];
+    let lost = false;
+    try {
+      const { value } = await this.#call('updates', since ? { form: this.form, since: since.seq } : { form: this.form });
+      const { epoch, seq, complete, updates } = /** @type {{epoch: string, seq: number, complete: boolean, updates: Update[]}} */ (/** @type {unknown} */ (value));
+      if (since || !this.#last) this.#last = { epoch, seq };
+      if (since && (epoch !== since.epoch || (!complete && seq > since.seq))) this.#tell({ form: this.form, epoch, seq, missed: true });
+      else if (since) for (const update of updates) this.#tell(update);
+    } catch (error) {
+      const { code } = CallError.from(error);
+      lost = code === 'closed' || code === 'timeout'; // then the next subscription asks, from the same number on
+      if (!lost && this.#early?.length) this.#last = null; // nobody can say: take what comes
+    }
+    const early = this.#early ?? [];
+    this.#early = null;
+    if (!lost) for (const update of early) this.#updated(update);
   }
 
   /** @param {string} procedure @param {object} facts */

@@ -6,7 +6,7 @@ import { DEFAULT_PREFIX } from './uris.js';
 /** @type {FormLockClient | null} */
 let shared = null;
 
-/** Made when first asked for: scripts that run before may still set the meta elements. @returns {FormLockClient} */
+/** Made when first asked for (a page without forms never connects): scripts that run before may still set the meta elements. @returns {FormLockClient} */
 export function pageClient() {
   if (shared) return shared;
   const tab = new Tab();

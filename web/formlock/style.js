@@ -25,16 +25,16 @@ export const BANNER = `
   align-items: center;
   gap: .75rem;
   min-block-size: 3.875rem;
-  padding: .5rem .5rem .5rem .875rem;
+  padding-block: .5rem;
+  padding-inline: .875rem .5rem;
   border: 1px solid color-mix(in srgb, var(--_tone) 35%, transparent);
   border-inline-start: 4px solid var(--_tone);
   border-radius: var(--form-lock-radius, 8px);
   background: color-mix(in srgb, var(--_tone) 8%, light-dark(#fff, #15191f));
   color: light-dark(#1c2430, #e7ebf0);
-  outline: none;
   transition: background-color .3s, border-color .3s;
 }
-[part="banner"]:focus-visible { box-shadow: 0 0 0 3px color-mix(in srgb, var(--_tone) 55%, transparent); }
+[part="banner"]:focus-visible { outline: 3px solid var(--_tone); outline-offset: 2px; }
 [part="icon"] { flex: none; inline-size: 1.375rem; block-size: 1.375rem; color: var(--_tone); }
 [part="icon"] svg { display: block; inline-size: 100%; block-size: 100%; }
 [part="picture"] {
@@ -55,8 +55,8 @@ export const BANNER = `
   color: var(--_tone); background: transparent; border-color: color-mix(in srgb, var(--_tone) 60%, transparent);
 }
 [part="button"]:hover { filter: brightness(1.08); }
-[part="button"]:focus-visible { outline: 3px solid color-mix(in srgb, var(--_accent) 60%, transparent); outline-offset: 2px; }
-[part="button"][aria-busy="true"] { cursor: progress; opacity: .8; }
+[part="button"]:focus-visible { outline: 3px solid var(--_accent); outline-offset: 2px; }
+[part="button"][aria-busy="true"] { cursor: progress; }
 @media (max-width: 30rem) { [part="banner"] { min-block-size: 4.875rem; gap: .625rem; } }
 @media (prefers-reduced-motion: reduce) { [part="banner"] { transition: none; } }
 @media (forced-colors: active) { [part="banner"] { border-inline-start-width: 6px; } }
@@ -64,13 +64,13 @@ export const BANNER = `
 
 /** In the page: shut fields look like text and stay readable; changed ones flash once. */
 export const PAGE = `
-form[data-form-lock="shut"] :is(input:not([type=checkbox],[type=radio],[type=range],[type=color],[type=file],[type=submit],[type=button],[type=reset],[type=image]), textarea, select)[data-form-lock-shut] {
+:is(input:not([type=checkbox],[type=radio],[type=range],[type=color],[type=file],[type=submit],[type=button],[type=reset],[type=image]), textarea, select)[data-form-lock-shut] {
   background: transparent; border-color: transparent; border-block-end-color: color-mix(in srgb, currentColor 25%, transparent);
   border-end-start-radius: 0; border-end-end-radius: 0;
   box-shadow: none; opacity: 1; resize: none; cursor: text;
 }
-form[data-form-lock="shut"] select[data-form-lock-shut] { appearance: none; cursor: default; }
-form[data-form-lock="shut"] :is(button, [type=submit], [type=button], [type=reset])[data-form-lock-shut] {
+select[data-form-lock-shut] { appearance: none; cursor: default; }
+:is(button, [type=submit], [type=button], [type=reset])[data-form-lock-shut] {
   background: transparent; color: inherit; border: 1px dashed color-mix(in srgb, currentColor 45%, transparent); box-shadow: none; cursor: not-allowed;
 }
 @keyframes form-lock-flash { from { background-color: color-mix(in srgb, light-dark(#2e9e57, #3fbf6f) 38%, transparent); } }

@@ -45,7 +45,7 @@ function since(state, now, wall, person) {
   const ms = state.snapshot?.since_ms;
   if (ms === null || ms === undefined) return { text: `${person} is editing.` };
   const ago = ms + (now - state.snapshotAt);
-  if (ago >= HOUR) return { text: `${person} is editing since ${clock(wall - ago)}.` };
+  if (ago >= HOUR) return { text: `${person} is editing since ${clock(wall - ago, wall)}.` };
   if (ago < MINUTE) return { text: `${person} is editing.`, when: 'Started just now.' };
   return { text: `${person} is editing.`, when: `Started ${Math.floor(ago / MINUTE)} min ago.` };
 }
@@ -59,9 +59,10 @@ function lost(state, holder) {
   return { text: 'Your lock has ended.', when: kept };
 }
 
-/** @param {number} wall @returns {string} */
-function clock(wall) {
-  return new Intl.DateTimeFormat(undefined, { hour: '2-digit', minute: '2-digit' }).format(wall);
+/** @param {number} then @param {number} wall now @returns {string} with its day, if that is another one */
+function clock(then, wall) {
+  const today = new Date(then).toDateString() === new Date(wall).toDateString();
+  return new Intl.DateTimeFormat(undefined, { ...(today ? {} : { day: 'numeric', month: 'short' }), hour: '2-digit', minute: '2-digit' }).format(then);
 }
 
 export const BUTTONS = { edit: 'Edit', done: 'Done', again: 'Lock again', show: 'Show the newest' };

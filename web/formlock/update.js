@@ -1,17 +1,52 @@
 // Brings a change that a backend reported into the form: from values by field name, from a fragment, or from the page itself.
 
 /**
- * Values by field name. Returns the fields whose contents are another now.
- * @param {HTMLFormElement} form @param {Record<string, unknown>} values @returns {HTMLElement[]}
+ * Values by field name. Returns the fields whose contents are another now; null, and nothing is filled in, when one of them can't be shown.
+ * @param {HTMLFormElement} form @param {Record<string, unknown>} values @returns {HTMLElement[] | null}
  */
 export function fillFields(form, values) {
-  /** @type {HTMLElement[]} */
-  const touched = [];
+  /** @type {[HTMLElement, unknown][]} */
+  const fillings = [];
   for (const [name, value] of Object.entries(values)) {
     const found = Array.from(form.elements).filter((field) => /** @type {HTMLInputElement} */ (field).name === name);
-    for (const field of found) if (field instanceof HTMLElement && setValue(field, value)) touched.push(field);
+    // A hidden field beside others of its name is what an empty box sends instead: not a place for a value.
+    const places = found.length > 1 ? found.filter((field) => /** @type {HTMLInputElement} */ (field).type !== 'hidden') : found;
+    let row = 0;
+    for (const field of places) {
+      // Text fields of one name are rows: each has its own of the values.
+      const one = Array.isArray(value) && !takesList(field) ? value[row++] : value;
+      if (one === undefined || !(field instanceof HTMLElement)) continue;
+      if (!canShow(field, one)) return null;
+      fillings.push([field, one]);
+    }
   }
-  return touched;
+  return fillings.flatMap(([field, one]) => (setValue(field, one) ? [field] : []));
+}
+
+/** A list may lack the option, and a date field shows nothing for a text of another form: that would be saved as empty. @param {HTMLElement} field @param {unknown} value @returns {boolean} */
+function canShow(field, value) {
+  const texts = (Array.isArray(value) ? value : [value ?? '']).map(String);
+  if (field instanceof HTMLSelectElement) return texts.every((text) => text === '' || Array.from(field.options).some((option) => option.value === text));
+  if (!(field instanceof HTMLInputElement) || takesList(field) || field.type === 'file') return true;
+  const trial = /** @type {HTMLInputElement} */ (field.cloneNode());
+  trial.value = texts[0] ?? '';
+  return trial.value !== '' || !texts[0];
+}
+
+/** @param {Element} field whether its value is one of a list, or several @returns {boolean} */
+function takesList(field) {
+  return field instanceof HTMLSelectElement || (field instanceof HTMLInputElement && (field.type === 'checkbox' || field.type === 'radio'));
+}
+
+/**
+ * Two updates that wait, as one: what the first one told is not forgotten.
+ * @param {import('./lock.js').Update} first @param {import('./lock.js').Update} then @returns {import('./lock.js').Update}
+ */
+export function folded(first, then) {
+  const [old, fresh] = [first.representation, then.representation];
+  // Values join; a fragment is the whole form; anything else is left to the page itself.
+  const representation = typeof fresh === 'string' ? fresh : old && fresh && typeof old === 'object' ? { ...old, ...fresh } : undefined;
+  return { ...then, change_set: undefined, representation };
 }
 
 /** @param {HTMLElement} field @param {unknown} value @returns {boolean} whether it changed */
@@ -58,7 +93,7 @@ export function parseSafely(html) {
   for (const element of Array.from(parsed.querySelectorAll(BANNED))) element.remove();
   for (const element of Array.from(parsed.querySelectorAll('*'))) {
     for (const { name, value } of Array.from(element.attributes)) {
-      const runs = name.startsWith('on') || name === 'srcdoc' || name === 'style' || name === 'srcset' || name === 'formaction';
+      const runs = name.startsWith('on') || name === 'srcdoc' || name === 'style' || name === 'srcset' || name === 'formaction' || name === 'form';
       // Browsers ignore control characters and blanks in a scheme: look at it as they do.
       // eslint-disable-next-line no-control-regex
       const scheme = /^([a-z][a-z0-9+.-]*):/i.exec(value.replace(/[\u0000-\u0020\u007f-\u009f]/g, ''))?.[1]?.toLowerCase();
@@ -71,11 +106,9 @@ export function parseSafely(html) {
 
 /** The same form in another document. @param {Document} parsed @param {HTMLFormElement} form @returns {HTMLFormElement | null} */
 export function sameForm(parsed, form) {
-  const topic = form.getAttribute('form-lock');
-  for (const other of Array.from(parsed.querySelectorAll('form'))) {
-    if ((topic && other.getAttribute('form-lock') === topic) || (form.id && other.id === form.id)) return other;
-  }
-  return null;
+  // By attribute: in a form with a field named "id", `form.id` is that field.
+  const same = /** @param {string} name @param {Element} other */ (name, other) => form.getAttribute(name) && other.getAttribute(name) === form.getAttribute(name);
+  return Array.from(parsed.querySelectorAll('form')).find((other) => same('form-lock', other) || same('id', other)) ?? null;
 }
 
 /**
@@ -87,9 +120,12 @@ export function replaceContents(form, html) {
   const from = sameForm(parsed, form) ?? parsed.querySelector('form') ?? parsed.body;
   for (const element of Array.from(from.querySelectorAll('form, form-lock'))) element.remove();
   const old = valuesOf(form);
+  const focused = form.contains(document.activeElement) ? /** @type {any} */ (document.activeElement).name : '';
   const ours = Array.from(form.querySelectorAll('form-lock, [data-form-lock-token]'));
   form.replaceChildren(...ours);
   form.append(...Array.from(from.childNodes, (node) => document.importNode(node, true)));
+  const again = focused ? form.elements.namedItem(focused) : null;
+  if (again instanceof HTMLElement) again.focus({ preventScroll: true }); // who was reading there goes on there
   return Array.from(form.elements).filter((field) => field instanceof HTMLElement && old.get(/** @type {any} */ (field).name) !== /** @type {any} */ (field).value).map((field) => /** @type {HTMLElement} */ (field));
 }
 
@@ -106,8 +142,8 @@ export async function valuesFromServer(form) {
   const response = await fetch(location.href, { credentials: 'same-origin', cache: 'no-store', headers: { accept: 'text/html' } });
   if (!response.ok || new URL(response.url).origin !== location.origin) return null;
   const other = sameForm(parseSafely(await response.text()), form);
-  if (!other) return null;
-  /** @type {Record<string, unknown>} */
+  if (!other || namesOf(other) !== namesOf(form)) return null; // other rows or fields: values alone can't show that
+  /** @type {Record<string, any>} */
   const values = {};
   for (const field of Array.from(other.elements)) {
     const input = /** @type {HTMLInputElement} */ (field);
@@ -118,10 +154,16 @@ export async function valuesFromServer(form) {
     } else if (field instanceof HTMLSelectElement || input.type === 'select-multiple' || input.type === 'select-one') {
       values[input.name] = Array.from(/** @type {HTMLSelectElement} */ (field).selectedOptions, (option) => option.value);
     } else if (input.type !== 'hidden') {
-      values[input.name] = input.value;
+      values[input.name] = input.name in values ? [values[input.name], input.value].flat() : input.value;
     }
   }
   return values;
+}
+
+/** @param {HTMLFormElement} form @returns {string} */
+function namesOf(form) {
+  const fields = Array.from(form.elements, (field) => /** @type {HTMLInputElement} */ (field));
+  return fields.flatMap(({ name, type }) => (name && type !== 'hidden' ? [name] : [])).join('\n');
 }
 
 /** Shows once what has changed. @param {HTMLElement[]} fields */

@@ -47,7 +47,7 @@ class LockStore(Protocol):
         """The state as of the last durable decision or later; a form never heard of is free."""
 
     def held(self) -> Sequence[FormId]:
-        """All forms that are held, or left and still resumable, in no order."""
+        """All forms with a lease, in no order."""
 
     def of_session(self, session: int) -> Sequence[FormId]:
         """The forms whose lease is attached to this session, by an index."""

@@ -106,7 +106,7 @@ class SqliteStore:
         connection.execute("UPDATE store SET instance = instance + 1")
         epoch, first_token, instance = connection.execute("SELECT epoch, first_token, instance FROM store").fetchone()
         connection.execute("COMMIT")
-        rows = [_restored(row) for (row,) in connection.execute("SELECT state FROM form")]
+        rows = [_restored(row, clock.now()) for (row,) in connection.execute("SELECT state FROM form")]
         return cls(clock, path, epoch, first_token, instance), rows
 
     async def transact(self, form: FormId, decide: Callable[[FormState], D]) -> D:
@@ -211,9 +211,9 @@ class SqliteStore:
         attempted = batches[0].states
         for form, row in rows.items():
             before = self._durable_states[form]
-            if row is None or row == _timeless(before):
+            if row is None or _decided(row) == _decided(before):
                 self._states.put(before)
-            elif form in attempted and row == _timeless(attempted[form]):
+            elif form in attempted and _decided(row) == _decided(attempted[form]):
                 self._states.put(attempted[form])
             else:
                 # Somebody else has written.
@@ -258,7 +258,7 @@ class SqliteStore:
                     raise _SteppedDown
                 connection.executemany(
                     "INSERT INTO form VALUES (?, ?) ON CONFLICT (form) DO UPDATE SET state = excluded.state",
-                    [(str(form), _encode(_timeless(state))) for form, state in batch.states.items()],
+                    [(str(form), _encode(state)) for form, state in batch.states.items()],
                 )
                 connection.execute("COMMIT")
             except BaseException:
@@ -276,7 +276,7 @@ class SqliteStore:
         try:
             for form in forms:
                 row = connection.execute("SELECT state FROM form WHERE form = ?", (str(form),)).fetchone()
-                rows[form] = _restored(row[0]) if row is not None else None
+                rows[form] = _restored(row[0], self._clock.now()) if row is not None else None
         except Exception:  # noqa: BLE001 (unreadable, whatever the reason)
             self._clock.from_thread(lambda: self._step_down(batches))
         else:
@@ -292,12 +292,18 @@ def _connect(path: Path) -> sqlite3.Connection:
     return connection
 
 
-def _restored(row: bytes) -> FormState:
-    return _timeless(_decode(row))
+def _restored(row: bytes, now: int) -> FormState:
+    """A state as the file has it, in the time of this process: what another clock said is forgotten or begins anew.
+
+    A lease has no deadline until `Recovered` sets one; a page that had left is not waited for.
+    """
+    state = _decode(row)
+    lease = replace(state.lease, deadline=None, heard_at=0, probe=None) if state.lease is not None else None
+    attempts = tuple(attempt._replace(at=now) for attempt in state.attempts)
+    return replace(state, lease=lease, left=None, attempts=attempts)
 
 
-def _timeless(state: FormState) -> FormState:
-    """A state without what only this process's clock gave it: its lease has no deadline until `Recovered` sets one."""
-    if state.lease is None:
-        return state
-    return replace(state, lease=replace(state.lease, deadline=None, heard_at=0, probe=None))
+def _decided(state: FormState) -> tuple[object, ...]:
+    """What only a decision with an event changes, so that it is in the file exactly as in memory."""
+    lease = state.lease
+    return state.token, state.rev, (lease.owner, lease.token, lease.session) if lease is not None else None

@@ -43,14 +43,9 @@ class States:
                 self._scheduled[form] = deadline
                 heapq.heappush(self._heap, (deadline, form))
 
-    def drop(self, form: FormId) -> None:
-        """Forget the form altogether."""
-        self.put(FormState(form, token=self._first_token))
-        del self._states[form]
-
     def held(self) -> Sequence[FormId]:
-        """Forms with a lease, running or left."""
-        return [form for form, state in self._states.items() if state.lease is not None or state.left is not None]
+        """Forms with a lease."""
+        return [form for form, state in self._states.items() if state.lease is not None]
 
     def of_session(self, session: int) -> Sequence[FormId]:
         """The forms attached to the session."""

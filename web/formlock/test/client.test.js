@@ -198,23 +198,139 @@ test('a duplicated tab, refused as the same user, takes an id of its own', limit
   await lock.lock();
 });
 
+/** A form that is subscribed and knows where the bridge is; `told()` resolves with the ids of updates (or "missed") up to that of "end". */
+async function listener(client) {
+  const lock = client.form(FORM);
+  const ids = [];
+  const end = new Promise((resolve) => lock.addEventListener('updated', ({ detail }) => {
+    ids.push(detail.missed ? 'missed' : detail.id);
+    if (detail.id === 'end') resolve(ids);
+  }));
+  await router.called('updates');
+  await reached(lock, 'free');
+  await lock.status(); // the answer of `updates` came before this one's
+  return { lock, told: () => (router.update(FORM, { id: 'end' }), end) };
+}
+
+/** Cuts the line, lets something happen, and resolves when the form is back on it and has asked what it missed. */
+async function interrupted(client, happens) {
+  router.hook = () => undefined;
+  const before = router.calls.length;
+  router.drop();
+  await new Promise((resolve) => client.addEventListener('connection', resolve, { once: true }));
+  happens();
+  return (await router.called('updates', before)).facts;
+}
+
 test('updates of others are told once; our own, by tab or session, are not', limit, async () => {
+  const client = makeClient('ann');
+  const { told } = await listener(client);
+  router.update(FORM, { id: 'a' });
+  router.publish(FORM, router.journal.updates[0]);
+  router.update(FORM, { id: 'own tab', origin: client.tab.id });
+  router.update(FORM, { id: 'own session', origin: String(client.supervisor.session) });
+  assert.deepEqual(await told(), ['a', 'end']);
+});
+
+test('what was reported while the line was down is told when it is back, in order and once; not our own', limit, async () => {
+  const client = makeClient('ann');
+  const { told } = await listener(client);
+  router.update(FORM, { id: 'a' });
+  const session = String(client.supervisor.session);
+  const asked = await interrupted(client, () => {
+    router.update(FORM, { id: 'b' });
+    router.update(FORM, { id: 'own', origin: session });
+    router.update(FORM, { id: 'c' });
+  });
+  assert.deepEqual(asked, { form: FORM, since: 1 });
+  assert.deepEqual(await told(), ['a', 'b', 'c', 'end']);
+});
+
+test('a page that was left and came back is told what it missed', limit, async () => {
+  const client = makeClient('ann');
+  const { told } = await listener(client);
+  client.leave();
+  router.update(FORM, { id: 'b' });
+  client.comeBack();
+  await new Promise((resolve) => client.addEventListener('connection', resolve, { once: true }));
+  assert.deepEqual(await told(), ['b', 'end']);
+});
+
+test('a number left out is asked for, and told before what follows it', limit, async () => {
+  const { told } = await listener(makeClient('ann'));
+  router.update(FORM, { id: 'a' });
+  router.update(FORM, { id: 'b' }, { lost: true });
+  router.update(FORM, { id: 'c' });
+  assert.deepEqual(await told(), ['a', 'b', 'c', 'end']);
+});
+
+test('a gap that nobody can fill does not hold back what comes', limit, async () => {
+  const { told } = await listener(makeClient('ann'));
+  router.hook = (procedure) => (procedure.endsWith('.updates') ? { error: 'wamp.error.not_authorized' } : undefined);
+  router.update(FORM, { id: 'a' }, { lost: true });
+  router.update(FORM, { id: 'b' });
+  assert.deepEqual(await told(), ['b', 'end']);
+});
+
+test('updates that the bridge has forgotten, or a bridge that began anew: the form may have changed', limit, async () => {
+  const client = makeClient('ann');
+  const { told } = await listener(client);
+  await interrupted(client, () => {
+    router.update(FORM, { id: 'b', forgotten: true });
+    router.update(FORM, { id: 'c' });
+  });
+  await new Promise((resolve) => client.form(FORM).addEventListener('updated', resolve, { once: true }));
+  await interrupted(client, () => {
+    router.journal = { epoch: 'b2', updates: [] };
+  });
+  await new Promise((resolve) => client.form(FORM).addEventListener('updated', resolve, { once: true }));
+  assert.deepEqual(await told(), ['missed', 'missed', 'end']);
+});
+
+test('a form that goes while its lock call is under way gives the grant back', limit, async () => {
   const client = makeClient('ann');
   const lock = client.form(FORM);
   await reached(lock, 'free');
-  const told = [];
-  const last = new Promise((resolve) => lock.addEventListener('updated', ({ detail }) => {
-    told.push(detail.id);
-    if (detail.id === 'end') resolve();
-  }));
-  const update = (id, seq, facts = {}) => router.publish(FORM, { status: 'updated', epoch: 'b', seq, id, ...facts });
-  update('a', 1);
-  update('a', 1);
-  update('own tab', 2, { origin: client.tab.id });
-  update('own session', 3, { origin: String(client.supervisor.session) });
-  update('end', 4);
-  await last;
-  assert.deepEqual(told, ['a', 'end']);
+  const asking = lock.lock();
+  client.forget(lock);
+  await assert.rejects(asking, { code: 'ended' });
+  const { facts } = await router.called('unlock');
+  assert.equal(facts.token, 1);
+});
+
+test('a page left with its lock call under way takes the lock up when it is loaded again', limit, async () => {
+  const client = makeClient('ann');
+  const lock = client.form(FORM);
+  await reached(lock, 'free');
+  lock.lock().catch(() => {});
+  client.leave();
+  assert.equal(client.tab.wasEditing(FORM, { type: 'reload', referrer: '', at: Date.now() }), true);
+});
+
+test('a late answer about an old token says nothing about the new one, and does not mark the form as edited', limit, async () => {
+  const client = makeClient('ann');
+  const lock = client.form(FORM);
+  await lock.lock();
+  lock.done();
+  lock.renewed({ event: 'renewed', token: 1, epoch: 'e1', rev: 1, lease_ms: 90_000, renew_ms: 25_000 }, 1, client.clock());
+  assert.equal(client.tab.wasEditing(FORM, { type: 'reload', referrer: '', at: Date.now() }), false);
+  await lock.lock();
+  lock.renewed({ event: 'lost', holder: null }, 1, client.clock());
+  assert.equal(lock.name, 'mine');
+});
+
+test('a copy of a tab keeps its id as long as another form of it is being asked for', limit, async () => {
+  const first = makeClient('ann');
+  await first.form(FORM).lock();
+  const copy = new Tab(null);
+  copy.id = first.tab.id;
+  const second = makeClient('ann', { tab: copy });
+  const [one, other] = [second.form(FORM), second.form(OTHER)];
+  await Promise.all([reached(one, 'locked'), reached(other, 'free')]);
+  await Promise.all([assert.rejects(one.lock(), { code: 'form_locked' }), other.lock()]);
+  other.input({ type: 'probe' });
+  const { facts } = await router.called('renew');
+  assert.equal(facts.tab, router.form(OTHER).owner.tab);
 });
 
 test('the waiting between attempts doubles up to its ceiling, with full jitter', () => {

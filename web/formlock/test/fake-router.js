@@ -16,6 +16,8 @@ export class FakeRouter {
   /** When set, each HELLO is answered by ABORT with this reason. */
   abort = null;
   lease = { ...LEASE };
+  /** What the bridge remembers of each form. */
+  journal = { epoch: 'b1', updates: [] };
   #sessions = new Map();
   #forms = new Map();
   #nextSession = 1;
@@ -78,6 +80,14 @@ export class FakeRouter {
       if (subscription === undefined || (only && session !== only) || session === but) continue;
       session.send([36, subscription, 1, {}, [], { form: topic, at: Date.now(), ...facts }]);
     }
+  }
+
+  /** A backend reports a change; `lost`: nobody is told. */
+  update(topic, facts = {}, { lost = false } = {}) {
+    const { epoch, updates } = this.journal;
+    const update = { form: topic, status: 'updated', epoch, seq: updates.length + 1, ...facts };
+    updates.push(update);
+    if (!lost) this.publish(topic, update);
   }
 
   event(form, status, facts = {}) {
@@ -145,6 +155,12 @@ export class FakeRouter {
           return { event: 'renewed', ...this.#grant(form) };
         }),
       };
+    }
+    if (method === 'updates') {
+      const { epoch, updates } = this.journal;
+      const { since = updates.length } = facts;
+      const kept = since > updates.length ? [] : updates.slice(since).filter((update) => !update.forgotten);
+      return { form: facts.form, epoch, seq: updates.length, complete: since <= updates.length && kept.length === updates.length - since, updates: kept };
     }
     const form = this.form(facts.form);
     if (method === 'status') return this.snapshot(form);

@@ -155,6 +155,21 @@ test('whoever slept goes to stale before anything else, even before the click th
   assert.equal(g.name, 'stale', 'although the lease has not ended by the clock');
 });
 
+test('an answer that was sent for before a sleep proves nothing after it, neither to a holder nor to who has just asked', () => {
+  const f = mine();
+  const sent = f.now;
+  f.in({ type: 'renewing' });
+  assert.deepEqual(f.sleep(PAUSE_MS, { type: 'renewed', sent, grant: proof() }), [{ do: 'renew' }, { do: 'renew' }]);
+  assert.equal(f.name, 'stale', 'although its lease has not ended by the clock');
+  f.in({ type: 'renewed', sent: f.now, grant: proof() });
+  assert.equal(f.name, 'mine');
+  const g = linked();
+  g.in({ type: 'edit', rid: 'r1' });
+  const asked = g.now;
+  g.sleep(PAUSE_MS, { type: 'granted', rid: 'r1', sent: asked, grant: proof() });
+  assert.equal(g.name, 'stale');
+});
+
 test('a short interruption is not shown; a longer one shuts the fields long before the lease ends', () => {
   const f = mine();
   f.in({ type: 'disconnected' });
@@ -248,6 +263,36 @@ test('whoever was not editing does not ask when coming back', () => {
   f.in({ type: 'left', rid: 'l' });
   f.in({ type: 'came back', rid: 'b' });
   assert.deepEqual(f.in({ type: 'connected' }), []);
+});
+
+test('whoever left with the question still open asks again when coming back, and a refusal is then no loss', () => {
+  const f = linked();
+  f.in({ type: 'edit', rid: 'r1' });
+  assert.deepEqual(f.in({ type: 'left', rid: 'l' }), [], 'no token to give back yet');
+  f.in({ type: 'came back', rid: 'b' });
+  assert.deepEqual(f.in({ type: 'connected' }), [{ do: 'lock', rid: 'b' }]);
+  f.in({ type: 'refused', rid: 'b', snapshot: held(4, 2), sameUser: false });
+  assert.equal(f.name, 'locked');
+});
+
+test('leaving again before the answer gives back what may have been granted again', () => {
+  const f = mine();
+  f.in({ type: 'left', rid: 'l' });
+  f.in({ type: 'came back', rid: 'b' });
+  f.in({ type: 'connected' });
+  assert.deepEqual(f.in({ type: 'left', rid: 'l2' }), [{ do: 'unlock', rid: 'l2', token: 1, leaving: true }]);
+  f.in({ type: 'came back', rid: 'b2' });
+  f.in({ type: 'connected' });
+  f.in({ type: 'refused', rid: 'b2', snapshot: held(4, 2), sameUser: false });
+  assert.equal(f.name, 'lost');
+});
+
+test('an unlock without an answer is said again by a page that left and came back', () => {
+  const f = mine();
+  f.in({ type: 'done', rid: 'd' });
+  f.in({ type: 'left', rid: 'l' });
+  f.in({ type: 'came back', rid: 'b' });
+  assert.deepEqual(f.in({ type: 'connected' }), [{ do: 'unlock', rid: 'd', token: 1, leaving: false }]);
 });
 
 test('only rising revs are applied', () => {
@@ -352,6 +397,7 @@ test('random walks: never mine after the end of the lease by the own clock, rev 
       const { state: next } = step(state, input, now);
       const where = `seed ${seed}, turn ${turn}, ${JSON.stringify(input)}`;
       if (next.name === 'mine') {
+        assert.ok(next.grant.sent >= next.woke, `proved since the last pause: ${where}`);
         assert.ok(next.grant && now < next.grant.until, `mine within the lease: ${where}`);
         assert.ok(next.link || now < next.doubt, `mine with a line, or a moment after: ${where}`);
       }
