@@ -6,7 +6,14 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.support import needs
 from tests.support.node import Node
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """What a laptop lacks is skipped there, and missed in CI."""
+    if item.get_closest_marker("php") is not None:
+        needs("php")
 
 
 @pytest.fixture(scope="session")

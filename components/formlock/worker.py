@@ -107,11 +107,12 @@ def main(arguments: list[str]) -> None:
         parser.error("--extra must be a JSON object")
     cap_recursion()
     txaio.use_twisted()  # type: ignore[no-untyped-call]
-    txaio.start_logging(level=os.environ.get("FORMLOCK_LOGLEVEL", "info"))  # type: ignore[attr-defined]
     try:
         worker = Worker(given.component, given.router, {**extra, "cbdir": str(given.folder)})
     except ValueError as error:
         parser.error(str(error))
+    # From here on standard error is the log.
+    txaio.start_logging(level=os.environ.get("FORMLOCK_LOGLEVEL", "info"))  # type: ignore[attr-defined]
     Deferred.fromCoroutine(worker.run())
     reactor.run()
 

@@ -42,5 +42,9 @@ export class Ticks {
 }
 
 function defaultWorker() {
-  return new Worker(new URL('./formlock-ticker.js', import.meta.url));
+  const url = new URL('./formlock-ticker.js', import.meta.url);
+  if (url.origin === location.origin) return new Worker(url);
+  // The application's page and the node are two origins. A worker must be of the page's own, but may load the other's script.
+  const script = new Blob([`importScripts(${JSON.stringify(url.href)})`], { type: 'text/javascript' });
+  return new Worker(URL.createObjectURL(script));
 }
