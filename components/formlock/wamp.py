@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import sys
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Generator, Mapping
@@ -47,6 +48,8 @@ RECURSION_LIMIT = 1_000
 
 # An empty or cut-off file must not become a password that is easy to guess.
 MIN_TICKET_LENGTH = 32
+
+LISTENING_WITHIN_S = 30
 
 _log = make_logger()
 
@@ -98,8 +101,9 @@ class Denied(ApplicationError):
 class Session(ApplicationSession):
     """A component of ours. Subclasses implement `started` and, to clean up, `ended`.
 
-    `config.extra` (all optional): `prefix`; `authid` and `credentials` (the folder with its ticket) to log in with. What starts a
-    component (a container, the router worker, `worker.py`) makes no difference to it.
+    `config.extra` (all optional): `prefix`; `authid` and `credentials` (the folder with its ticket) to log in with; `router_socket`,
+    for containers that start beside their router. What starts a component (a container, the router worker, `worker.py`) makes no
+    other difference to it.
     """
 
     log = make_logger()
@@ -109,6 +113,8 @@ class Session(ApplicationSession):
         cap_recursion()
         self.extra: dict[str, Any] = dict(config.extra or {})
         self.uris = Uris(self.extra.get("prefix", DEFAULT_PREFIX))
+        if "router_socket" in self.extra:
+            wait_until_listening(self.folder(self.extra["router_socket"]))
 
     @staticmethod
     def check_config(personality: object, extra: dict[str, Any]) -> None:
@@ -374,6 +380,23 @@ def line(verb: str, **facts: object) -> str:
             text = json.dumps(text)
         parts.append(f"{key}={text}")
     return " ".join(parts)
+
+
+def wait_until_listening(path: Path) -> None:
+    """Block until somebody accepts connections there; TimeoutError after half a minute. For a worker that has nothing else to do yet.
+
+    Crossbar tries once to connect a container's component, and a failure ends the node.
+    """
+    limit = time.monotonic() + LISTENING_WITHIN_S
+    while time.monotonic() < limit:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+            try:
+                probe.connect(str(path))
+            except OSError:
+                time.sleep(0.02)
+            else:
+                return
+    raise TimeoutError(f"no router listens on {path}")
 
 
 def log_failure(verb: str, fail: Failure, **facts: object) -> None:
