@@ -44,10 +44,11 @@ MAX_TOPICS = 20_000
 class LockComponent(Session):
     """`extra`: `store` (URL), `policy` (milliseconds by name, see policy.Policy)."""
 
-    @staticmethod
-    def check_config(personality: object, extra: dict[str, Any]) -> None:  # noqa: ARG004 (Crossbar passes it)
+    @classmethod
+    def check_config(cls, personality: object, extra: dict[str, Any]) -> None:
         """A policy that breaks promises is refused before anything is started."""
         _policy(extra)
+        super().check_config(personality, extra)
 
     async def started(self) -> None:
         """Be the only one, load the store, hear of sessions, apply what is true now, and register last.

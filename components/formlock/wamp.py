@@ -113,12 +113,15 @@ class Session(ApplicationSession):
         cap_recursion()
         self.extra: dict[str, Any] = dict(config.extra or {})
         self.uris = Uris(self.extra.get("prefix", DEFAULT_PREFIX))
-        if "router_socket" in self.extra:
-            wait_until_listening(self.folder(self.extra["router_socket"]))
 
-    @staticmethod
-    def check_config(personality: object, extra: dict[str, Any]) -> None:
-        """Crossbar's and the worker's hook: raise ValueError, with a sentence, for a configuration that can never work."""
+    @classmethod
+    def check_config(cls, personality: object, extra: dict[str, Any]) -> None:  # noqa: ARG003 (Crossbar passes it)
+        """Crossbar's and the worker's hook: raise ValueError, with a sentence, for a configuration that can never work.
+
+        Also the last that Crossbar asks before it connects a container's component, which it tries only once: so here it waits.
+        """
+        if "router_socket" in extra:
+            wait_until_listening(Path(extra["cbdir"]) / extra["router_socket"])
 
     async def started(self) -> None:
         """Subscribe, then register. Returning means that calls are answered."""
@@ -383,10 +386,7 @@ def line(verb: str, **facts: object) -> str:
 
 
 def wait_until_listening(path: Path) -> None:
-    """Block until somebody accepts connections there; TimeoutError after half a minute. For a worker that has nothing else to do yet.
-
-    Crossbar tries once to connect a container's component, and a failure ends the node.
-    """
+    """Block until somebody accepts connections there; TimeoutError after half a minute. For a worker with nothing else to do yet."""
     limit = time.monotonic() + LISTENING_WITHIN_S
     while time.monotonic() < limit:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:

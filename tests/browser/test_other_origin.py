@@ -38,7 +38,7 @@ def application(node: Node, tmp_path: Path, form: str) -> Iterator[str]:
 
 
 def test_two_lines_beside_an_application(page_as: Visitor, application: str, form: str) -> None:
-    """A page of the application's own server loads the module from the node, connects to it, and keeps its lock with a worker's ticks."""
+    """A page of the application's own server loads the module from the node, connects to it, and has a worker's ticks."""
     tabs: list[Tab] = []
     for _ in range(2):
         tab = page_as.watch(page_as.context().new_page(), form)
