@@ -23,6 +23,35 @@ class Promise(Protocol[T]):
     def __await__(self) -> Generator[Any, Any, T]: ...
 
 
+class Settled:
+    """What every promise does, whoever waits for it: it is kept or failed once, and then tells those who wait."""
+
+    def __init__(self) -> None:
+        self._kept = False
+        self._value: Any = None
+        self._error: BaseException | None = None
+        self._waiting: list[Callable[[], None]] = []
+
+    def keep(self, value: Any) -> None:
+        self._settle(value, None)
+
+    def fail(self, error: BaseException) -> None:
+        self._settle(None, error)
+
+    def _settle(self, value: Any, error: BaseException | None) -> None:
+        if self._kept:
+            return
+        self._kept, self._value, self._error = True, value, error
+        waiting, self._waiting = self._waiting, []
+        for go_on in waiting:
+            go_on()
+
+    def _result(self) -> Any:
+        if self._error is not None:
+            raise self._error
+        return self._value
+
+
 class Timer(Protocol):
     """A call to come."""
 

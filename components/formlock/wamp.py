@@ -38,7 +38,7 @@ from twisted.python.failure import Failure
 from txaio import make_logger  # type: ignore[attr-defined]
 
 from formlock.claims import Claims, from_extra
-from formlock.clock import Timer
+from formlock.clock import Settled, Timer
 from formlock.errors import FormLockError, InvalidArgument, NotActive
 from formlock.uris import DEFAULT_PREFIX, Uris
 
@@ -300,39 +300,15 @@ class ClaimsBook:
         return claims
 
 
-class TwistedPromise:
-    """`clock.Promise` on Deferreds; one Deferred for each that waits, since Twisted gives a result to the first only."""
-
-    def __init__(self) -> None:
-        self._kept = False
-        self._value: Any = None
-        self._error: BaseException | None = None
-        self._waiting: list[Deferred[None]] = []
-
-    def keep(self, value: Any) -> None:
-        """Give the value."""
-        self._settle(value, None)
-
-    def fail(self, error: BaseException) -> None:
-        """Raise at whoever waits."""
-        self._settle(None, error)
-
-    def _settle(self, value: Any, error: BaseException | None) -> None:
-        if self._kept:
-            return
-        self._kept, self._value, self._error = True, value, error
-        waiting, self._waiting = self._waiting, []
-        for deferred in waiting:
-            deferred.callback(None)
+class TwistedPromise(Settled):
+    """`clock.Promise` on Deferreds; one for each that waits, since Twisted gives a Deferred's result to the first only."""
 
     def __await__(self) -> Generator[Any, Any, Any]:
         if not self._kept:
             deferred: Deferred[None] = Deferred()
-            self._waiting.append(deferred)
+            self._waiting.append(lambda: deferred.callback(None))
             yield from deferred.__await__()
-        if self._error is not None:
-            raise self._error
-        return self._value
+        return self._result()
 
 
 class TwistedClock:

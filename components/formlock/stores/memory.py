@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from formlock.errors import NotActive
 from formlock.model import FormId, FormState
 from formlock.stores import D
-from formlock.stores.states import States
+from formlock.stores.states import States, StatesQueries
 
 
-class MemoryStore:
+class MemoryStore(StatesQueries):
     """See LockStore. `first_token`: the number below the first token of a form never heard of; the wall clock's milliseconds,
     so that tokens rise even over a restart that forgot them all."""
 
@@ -31,22 +31,6 @@ class MemoryStore:
         """The state now."""
         self._check()
         return self._states.get(form)
-
-    def held(self) -> Sequence[FormId]:
-        """Forms with a lease."""
-        return self._states.held()
-
-    def of_session(self, session: int) -> Sequence[FormId]:
-        """By the index."""
-        return self._states.of_session(session)
-
-    def due(self, now: int, limit: int) -> Sequence[FormId]:
-        """By the heap."""
-        return self._states.due(now, limit)
-
-    def next_due(self) -> int | None:
-        """By the heap."""
-        return self._states.next_due()
 
     async def close(self) -> None:
         """Nothing to finish."""

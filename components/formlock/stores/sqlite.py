@@ -14,7 +14,7 @@ import os
 import queue
 import sqlite3
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,7 +24,7 @@ from formlock.clock import Clock, Promise
 from formlock.errors import NotActive
 from formlock.model import FormId, FormState
 from formlock.stores import D, StoreError
-from formlock.stores.states import States
+from formlock.stores.states import States, StatesQueries
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS store (
@@ -56,7 +56,7 @@ class _Batch:
         self.written = written
 
 
-class SqliteStore:
+class SqliteStore(StatesQueries):
     """See LockStore. Made by `open`."""
 
     def __init__(self, clock: Clock, path: Path, epoch: str, first_token: int, instance: int) -> None:
@@ -127,22 +127,6 @@ class SqliteStore:
         state = self._states.get(form)
         await self._durable(form)
         return state
-
-    def held(self) -> Sequence[FormId]:
-        """Forms with a lease."""
-        return self._states.held()
-
-    def of_session(self, session: int) -> Sequence[FormId]:
-        """By the index."""
-        return self._states.of_session(session)
-
-    def due(self, now: int, limit: int) -> Sequence[FormId]:
-        """By the heap."""
-        return self._states.due(now, limit)
-
-    def next_due(self) -> int | None:
-        """By the heap."""
-        return self._states.next_due()
 
     async def close(self) -> None:
         """Write what is gathered, then let go of the file."""

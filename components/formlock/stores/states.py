@@ -79,3 +79,21 @@ class States:
         forms.discard(form)
         if not forms:
             del self._by_session[session]
+
+
+class StatesQueries:
+    """The questions of a LockStore that its states in memory answer."""
+
+    _states: States
+
+    def held(self) -> Sequence[FormId]:
+        return self._states.held()
+
+    def of_session(self, session: int) -> Sequence[FormId]:
+        return self._states.of_session(session)
+
+    def due(self, now: int, limit: int) -> Sequence[FormId]:
+        return self._states.due(now, limit)
+
+    def next_due(self) -> int | None:
+        return self._states.next_due()

@@ -8,38 +8,22 @@ import time
 from collections.abc import Awaitable, Callable, Coroutine, Generator
 from typing import Any, TypeVar, cast
 
+from formlock.clock import Settled
+
 T = TypeVar("T")
 
 
-class FakePromise:
+class FakePromise(Settled):
     """See clock.Promise."""
-
-    def __init__(self) -> None:
-        self._kept = False
-        self._value: Any = None
-        self._error: BaseException | None = None
-        self._resume: list[Callable[[], None]] = []
-
-    def keep(self, value: Any) -> None:
-        self._settle(value, None)
-
-    def fail(self, error: BaseException) -> None:
-        self._settle(None, error)
-
-    def _settle(self, value: Any, error: BaseException | None) -> None:
-        if self._kept:
-            return
-        self._kept, self._value, self._error = True, value, error
-        resume, self._resume = self._resume, []
-        for step in resume:
-            step()
 
     def __await__(self) -> Generator[FakePromise, None, Any]:
         if not self._kept:
             yield self
-        if self._error is not None:
-            raise self._error
-        return self._value
+        return self._result()
+
+    def when_settled(self, go_on: Callable[[], None]) -> None:
+        """For the task that waits."""
+        self._waiting.append(go_on)
 
 
 class Task:
@@ -60,7 +44,7 @@ class Task:
         except BaseException as error:  # noqa: BLE001 (raised by `result`)
             self.done, self._error = True, error
         else:
-            promise._resume.append(self._step)
+            promise.when_settled(self._step)
 
     def result(self) -> Any:
         """The coroutine's value; AssertionError if it still waits."""
