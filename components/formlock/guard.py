@@ -84,7 +84,7 @@ def _may_view(claims: Claims, uris: Uris, topic: str) -> bool:
 def deliver_past_closing_sessions() -> None:
     """Wrap `Router.send` once, so that a session in its closing handshake can't cut the others off from an event."""
     send: Callable[..., None] = Router.send
-    if getattr(send, "formlock_guarded", False):
+    if hasattr(send, "formlock_guards"):
         return
 
     def guarded(router: Router, session: Any, msg: Any) -> None:
@@ -93,14 +93,14 @@ def deliver_past_closing_sessions() -> None:
         except (Disconnected, TransportLost):
             router.log.debug("skip sending msg - transport is closing")
 
-    guarded.formlock_guarded = True  # type: ignore[attr-defined]
+    guarded.formlock_guards = send  # type: ignore[attr-defined]
     Router.send = guarded
 
 
 def refuse_deep_messages() -> None:
     """Wrap the JSON serializer once. For 2 kB of brackets Crossbar writes 180 kB of log: two tracebacks of a thousand frames."""
     unserialize: Callable[..., list[Any]] = JsonObjectSerializer.unserialize
-    if getattr(unserialize, "formlock_guarded", False):
+    if hasattr(unserialize, "formlock_guards"):
         return
 
     def guarded(serializer: JsonObjectSerializer, payload: bytes) -> list[Any]:
@@ -108,5 +108,5 @@ def refuse_deep_messages() -> None:
             raise ValueError("nested too deeply")
         return unserialize(serializer, payload)
 
-    guarded.formlock_guarded = True  # type: ignore[attr-defined]
+    guarded.formlock_guards = unserialize  # type: ignore[attr-defined]
     JsonObjectSerializer.unserialize = guarded  # type: ignore[method-assign]

@@ -23,7 +23,8 @@ pytestmark = pytest.mark.node
 
 @pytest_twisted.ensureDeferred
 async def test_a_closing_subscriber_cuts_nobody_off(node: Node) -> None:
-    """Clients that join, subscribe and close in a loop take no event from those that stay (guard.deliver_past_closing_sessions)."""
+    """Clients that join, subscribe and close in a loop take no event from those that stay. (The window is
+    short: unit/test_guard.py opens it for certain.)"""
     form = "com.example.form.test.closing"
     steady = [await joined(node.ws_url, f"steady{number}") for number in range(4)]
     for client in steady:
@@ -125,8 +126,8 @@ async def raw(node: Node) -> Raw:
 @pytest.mark.parametrize("depth", [40, 900, 20_000])
 @pytest_twisted.ensureDeferred
 async def test_bombs_of_brackets(node: Node, depth: int) -> None:
-    """Deeply nested JSON, before and after HELLO, harms its sender only (wamp.cap_recursion: with a limit of
-    100,000 the router dies with signal 11 or freezes for half a minute)."""
+    """Deeply nested JSON, before and after HELLO, harms its sender only (guard.refuse_deep_messages: parsed,
+    2 kB of brackets cost 180 kB of log, and more of them a frozen or dead router)."""
     page = await joined(node.ws_url)
     before = node.pids()
     written = len(node.log())
