@@ -11,6 +11,7 @@ What it holds right, each with the trap that made it so (docs/explanation/traps.
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import socket
@@ -59,6 +60,13 @@ reactor = cast("Any", _reactor)
 def cap_recursion() -> None:
     """Take back what Crossbar's dependencies did to the interpreter's recursion limit."""
     sys.setrecursionlimit(RECURSION_LIMIT)
+
+
+def collect_garbage() -> None:
+    """From now on, where startup/sitecustomize.py has turned it off for the imports; what they made is never looked at again."""
+    if not gc.isenabled():
+        gc.freeze()
+        gc.enable()
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +119,7 @@ class Session(ApplicationSession):
     def __init__(self, config: ComponentConfig) -> None:
         super().__init__(config)
         cap_recursion()
+        collect_garbage()
         self.extra: dict[str, Any] = dict(config.extra or {})
         self.uris = Uris(self.extra.get("prefix", DEFAULT_PREFIX))
 

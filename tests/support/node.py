@@ -51,7 +51,7 @@ class Node:
     def _place(self, config: dict[str, Any]) -> None:
         """Free ports, and paths that hold from another folder."""
         for worker in config["workers"]:
-            worker["options"]["pythonpath"] = [str(ROOT / "components"), str(ROOT / "bridge")]
+            worker["options"]["pythonpath"] = [str(ROOT / "x" / path) for path in worker["options"]["pythonpath"]]
         router = config["workers"][0]
         web = router["transports"][0]
         web["endpoint"]["port"] = self.port
