@@ -16,6 +16,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 .PHONY: run test lint bench clean lock dist format
 
 run: $(VENV)/run
+	@$(BIN)/python tools/check_ports.py
 	@exec $(BIN)/crossbar start
 
 # -- what targets need

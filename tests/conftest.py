@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+import txaio
 
 from tests.support import needs
 from tests.support.node import Node
+
+# Before any of Autobahn is imported: its modules keep whatever txaio is set to at that moment.
+txaio.use_twisted()
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-# Of a payload (DESIGN section 5). A whole WAMP message has a few levels of its own around it.
+# Of a payload. A whole WAMP message has a few levels of its own around it.
 MAX_DEPTH = 32
 MAX_MESSAGE_DEPTH = MAX_DEPTH + 4
 

@@ -15,7 +15,7 @@
         └── NotActive        not_active
 
 A class knows the last part of its URI (`name`), its sentence, and whether a retry can help. Facts travel as keywords beside the
-sentence (DESIGN section 4); nothing that Python itself wrote ever does.
+sentence (docs/reference/wamp.md); nothing that Python itself wrote ever does.
 """
 
 from __future__ import annotations

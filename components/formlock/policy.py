@@ -12,7 +12,7 @@ MAX_ATTEMPTS = 16
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """Milliseconds. The defaults are DESIGN section 5's."""
+    """Milliseconds; docs/explanation/locks.md tells what each is for."""
 
     ttl_ms: int = 90_000
     renew_ms: int = 25_000

@@ -18,7 +18,7 @@ _PLAIN = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456
 
 @dataclass(frozen=True, slots=True)
 class Uris:
-    """The names under one configurable prefix (DESIGN section 4)."""
+    """The names under one configurable prefix (docs/reference/wamp.md)."""
 
     prefix: str = DEFAULT_PREFIX
 

@@ -76,6 +76,7 @@ async def test_php(node: Node) -> None:
             "seq": 1,
             "at": told[0]["at"],
             "change_set": {"amount": ["120.00", "140.00"]},
+            "representation": {"amount": "140.00"},
         }
     for client in (ann, bob):
         await client.leave()

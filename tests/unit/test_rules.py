@@ -1,4 +1,4 @@
-"""The rules of locking, one row of DESIGN section 5 after the other; `test_rules_machine` walks them at random."""
+"""The rules of locking, one after the other; `test_rules_machine` walks them at random."""
 
 from __future__ import annotations
 

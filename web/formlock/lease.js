@@ -25,6 +25,8 @@ export const BLIP_MS = 2000;
 export const PAUSE_MS = 10_000;
 /** How long to wait for the snapshot that follows a subscription before asking for it, and between two proofs while stale. */
 export const ASK_MS = 1500;
+/** While the holder's connection is interrupted: nobody is told when it is back, so ask. */
+export const GRACE_ASK_MS = 4000;
 
 /** @typedef {'connecting'|'free'|'mine'|'locked'|'stale'|'lost'|'offline'} Name */
 /** @typedef {{user: string, name: string}} Person */
@@ -121,6 +123,7 @@ export function step(before, input, now) {
   apply(state, input, now, effects);
   if (state.grant && state.grant.proven && now >= state.grant.until) doubt(state, effects);
   if (state.grant && state.grant.proven && state.doubt !== null && now >= state.doubt) state.grant.proven = false;
+  if (state.link && state.askAt === null && state.snapshot?.state === 'grace') state.askAt = now + GRACE_ASK_MS;
   state.name = nameOf(state, now);
   return { state, effects };
 }

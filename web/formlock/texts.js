@@ -25,10 +25,12 @@ export function words(state, now, { wall, attempts }) {
       if (state.changed) return { text: 'You are editing again.', when: 'Others may have changed this meanwhile: check before you save.' };
       return { text: 'You are editing.' };
     case 'locked': {
+      const grace = state.snapshot?.state === 'grace';
+      if (state.sameUser && grace) return { text: 'You were editing this in another tab or window.', when: 'Its connection is interrupted; you may edit here in a moment.' };
       if (state.sameUser) return { text: 'You are editing this in another tab.' };
       const person = holder?.name || 'Somebody';
       const note = state.snapshot?.note || undefined;
-      if (state.snapshot?.state === 'grace') return { text: `${person} was editing.`, when: 'Their connection is interrupted; the form may be free in a moment.', note, person };
+      if (grace) return { text: `${person} was editing.`, when: 'Their connection is interrupted; the form may be free in a moment.', note, person };
       return { ...since(state, now, wall, person), note, person };
     }
     case 'stale':

@@ -1,4 +1,4 @@
-"""The default store: states live in memory, an SQLite file is their journal (DESIGN section 9).
+"""The default store: states live in memory, an SQLite file is their journal.
 
 A decision changes memory at once, so the next one builds on it, and goes into the batch that is being gathered. One batch is in
 flight at a time, in a writer thread; whoever decided in it, or read what it holds, is answered after its commit. A commit that

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { ASK_MS, BLIP_MS, PAUSE_MS, start, step } from '../lease.js';
+import { ASK_MS, BLIP_MS, GRACE_ASK_MS, PAUSE_MS, start, step } from '../lease.js';
 
 const ANN = { user: 'ann', name: 'Ann Weber' };
 const LEASE = 90_000;
@@ -406,4 +406,14 @@ test('random walks: never mine after the end of the lease by the own clock, rev 
       state = next;
     }
   }
+});
+
+test('while the holder is away, the service is asked every few seconds whether it is back', () => {
+  const f = linked({ ...held(3), state: 'grace' });
+  const asked = f.in({ type: 'tick' }, GRACE_ASK_MS + 2000).filter((effect) => effect.do === 'status');
+  assert.equal(asked.length, 1);
+  f.in({ type: 'snapshot', snapshot: { ...held(3), state: 'grace' } });
+  assert.equal(f.in({ type: 'tick' }, GRACE_ASK_MS + 2000).filter((effect) => effect.do === 'status').length, 1);
+  f.in({ type: 'snapshot', snapshot: held(3) });
+  assert.equal(f.in({ type: 'tick' }, 60_000).filter((effect) => effect.do === 'status').length, 0);
 });

@@ -1,0 +1,22 @@
+"""`make run` says at once, in one sentence, that a port is taken."""
+
+from __future__ import annotations
+
+import socket
+
+from tools.check_ports import ports, taken
+
+from tests.support.node import ROOT, free_port
+
+
+def test_the_ports_of_the_configuration() -> None:
+    """Both of the development node's ports are found."""
+    assert ports((ROOT / ".crossbar" / "config.yaml").read_text()) == [8080, 5555]
+
+
+def test_taken_and_free() -> None:
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        listening.listen()
+        assert taken(listening.getsockname()[1])
+    assert not taken(free_port())
