@@ -10,7 +10,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any
 
 from autobahn.exception import Disconnected
 from autobahn.wamp.exception import TransportLost
@@ -39,7 +39,7 @@ class GuardComponent(Session):
         """Harden this process and give browsers their role."""
         deliver_past_closing_sessions()
         refuse_deep_messages()
-        router: Router = cast("Any", self._transport)._router
+        router: Router = self.embedding_router()
         # Takes the place of the configured role of the same name, which allows nothing.
         router.add_role(BrowserRole(router, BROWSER_ROLE, self.uris))
         self.note("guard.ready", role=BROWSER_ROLE)

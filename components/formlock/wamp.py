@@ -250,6 +250,10 @@ class Session(ApplicationSession):
         """As `note`, for what an operator should look at."""
         self.log.warn("{line}", line=line(verb, **facts))
 
+    def embedding_router(self) -> Any:
+        """Crossbar's router object, for a component that runs inside the router worker."""
+        return cast("Any", self._transport)._router
+
     # -- inside
 
     async def _answer(self, handler: Callable[[Call], Awaitable[Any]], call: Call) -> Any:
