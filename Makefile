@@ -75,9 +75,9 @@ dist: $(WEB)/node_modules/.installed
 # The locks name every package with its hash and no registry.
 lock: $(BIN)/uv
 	$(BIN)/uv pip compile --quiet --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
-	    --extra server -o requirements.lock pyproject.toml
+	    --extra server --extra demo -o requirements.lock pyproject.toml
 	$(BIN)/uv pip compile --quiet --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
-	    --extra server --group dev -c requirements.lock -o requirements-dev.lock pyproject.toml
+	    --extra server --extra demo --group dev -c requirements.lock -o requirements-dev.lock pyproject.toml
 
 clean:
 	rm -rf $(VENV) $(WEB)/node_modules build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
