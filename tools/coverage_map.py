@@ -25,7 +25,9 @@ JAVASCRIPT_TESTS = ("web/*/test/*.test.js",)
 # A row, or a range of them: A7, U35-U37, U35-37.
 _ROWS = re.compile(r"\b([AU])(\d+)(?:[-–]([AU]?)(\d+))?\b")
 # A title stands right after the call, in quotes of any kind; `test.skip(` and `test.todo(` are no tests.
-_TITLE = re.compile(r"""^[ \t]*(?:await )?(?:\w+\.)?(?:test|it|describe)\(\s*(?P<quote>['"`])(?P<title>.*?)(?<!\\)(?P=quote)""", re.M | re.S)
+_TITLE = re.compile(
+    r"""^[ \t]*(?:await )?(?:\w+\.)?(?:test|it|describe)\(\s*(?P<quote>['"`])(?P<title>.*?)(?<!\\)(?P=quote)""", re.M | re.S
+)
 _NOT_RUN = ("skip", "xfail")
 
 
@@ -114,7 +116,7 @@ def page(rows: dict[str, dict[str, str]], claims: list[Claim]) -> str:
     named_rows = {row for claim in claims for row in claim.rows}
     open_rows = [(row, words) for part in rows.values() for row, words in part.items() if row not in named_rows]
     lines += ["", f"## Not covered yet: {len(open_rows)} of {len(known)}", ""]
-    lines += [f"- {row}: {words}" for row, words in open_rows] or ["Nothing is missing."]
+    lines += [f"- {row}: {_cell(words)}" for row, words in open_rows] or ["Nothing is missing."]
     return "\n".join(lines) + "\n"
 
 
@@ -123,7 +125,7 @@ def _tests(row: str, claims: list[Claim]) -> str:
 
 
 def _cell(text: str) -> str:
-    """Text that stays in its cell."""
+    """Text that stays in its cell, and is no mark-up."""
     return text.replace("|", "\\|").replace("`", "'").replace("<", "\\<")
 
 
@@ -140,7 +142,9 @@ def main(arguments: list[str], root: Path = ROOT) -> int:
     if "--check" not in arguments:
         target.write_text(new, encoding="utf-8")
     elif new != old:
-        sys.stderr.writelines(difflib.unified_diff(old.splitlines(True), new.splitlines(True), "tests/coverage.md", "what the tests say"))
+        sys.stderr.writelines(
+            difflib.unified_diff(old.splitlines(True), new.splitlines(True), "tests/coverage.md", "what the tests say")
+        )
         sys.stderr.write("tests/coverage.md is stale: run `make coverage` and commit it.\n")
         return 1
     return 0
