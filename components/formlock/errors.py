@@ -4,6 +4,7 @@
     ├── Refused              asking again unchanged gives the same answer until somebody else acts
     │   ├── FormLocked       form_locked       another owner holds the form
     │   ├── Lost             lost              the grant this call speaks of has ended
+    │   ├── Conflict         conflict          what this call assumes is no longer so
     │   ├── NotHolder        not_holder        the token is not one of this owner's
     │   └── NotAllowed       not_allowed       the right is missing
     ├── Malformed            the call itself is wrong and never becomes right
@@ -52,6 +53,13 @@ class Lost(Refused):
 
     name = "lost"
     sentence = "Your lock on this form has ended"
+
+
+class Conflict(Refused):
+    """Facts: form, holder, token (of the present grant, or null)."""
+
+    name = "conflict"
+    sentence = "The form has changed hands meanwhile"
 
 
 class NotHolder(Refused):

@@ -1,23 +1,36 @@
 """The values that the rules of locking speak of. All frozen: a new state is a new value.
 
-Times named `*_at` or `deadline` are monotonic milliseconds of the clock that was passed in; `wall` times are milliseconds since
-1970 and for display only.
+Times named `*_at`, `*_until` or `deadline` are monotonic milliseconds of the clock that was passed in; `*_wall` times are
+milliseconds since 1970. What must outlive the process is kept as wall time, and everything else begins anew after a restart.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import NamedTuple
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Literal, NamedTuple
+
+Mode = Literal["exclusive", "shared"]
 
 
 class FormId(NamedTuple):
-    """One editable record. Its topic is made by `uris`."""
+    """One editable record, or a section of it. Its topic is made by `uris`."""
 
     type: str
     id: str
+    section: str = ""
+
+    @property
+    def record(self) -> FormId:
+        """The whole, whose state the sections are part of."""
+        return self if not self.section else FormId(self.type, self.id)
+
+    def overlaps(self, other: FormId) -> bool:
+        """Of one record: the whole overlaps with its sections, sections only with themselves."""
+        return not self.section or not other.section or self.section == other.section
 
     def __str__(self) -> str:
-        return f"{self.type}.{self.id}"
+        return ".".join(part for part in self if part)
 
 
 class Owner(NamedTuple):
@@ -46,6 +59,40 @@ class Probe(NamedTuple):
     until: int
 
 
+class Ask(NamedTuple):
+    """Somebody would like to have the form."""
+
+    number: int
+    owner: Owner
+    name: str
+    note: str
+    wall: int
+
+
+@dataclass(frozen=True, slots=True)
+class Handover:
+    """A takeover that waits for the holder's page to bring its text into safety."""
+
+    owner: Owner
+    name: str
+    session: int
+    reason: str
+    note: str
+    machine: bool
+    rid: str
+    until: int
+
+
+@dataclass(frozen=True, slots=True)
+class Contest:
+    """What others want of a lease. `ask_until`: unanswered until then, it ends; `kept_until`: the holder has said that it stays."""
+
+    asks: tuple[Ask, ...] = ()
+    ask_until: int | None = None
+    kept_until: int | None = None
+    handover: Handover | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Lease:
     """The right to edit until `deadline`. Without a session it is in its grace: kept for the owner to come back.
@@ -64,6 +111,59 @@ class Lease:
     probe: Probe | None = None
     silent: bool = False
     """The session was given up because a probe stayed unanswered: it may be asleep, and wake up believing that it holds the form."""
+    section: str = ""
+    mode: Mode = "exclusive"
+    machine: bool = False
+    """An import, a script, an agent: people may take over from it without asking."""
+    idle_wall: int | None = None
+    """Since when its owner has done nothing."""
+    idle_until: int | None = None
+    """When it ends for that."""
+    long_wall: int | None = None
+    """A deliberate long lock: it lasts until then, whoever is attached."""
+    ends_wall: int | None = None
+    ends_at: int | None = None
+    """However it is renewed, it ends then."""
+    warn_at: int | None = None
+    unclaimed: bool = False
+    """Granted to a waiter that has not said yet that it is there."""
+    contest: Contest | None = None
+
+    @property
+    def due(self) -> int | None:
+        """When this lease changes by itself, if ever."""
+        contest = self.contest
+        if self.probe is None and contest is None and self.warn_at is None and self.idle_until is None and self.ends_at is None:
+            return self.deadline
+        return min((at for at in self.times() if at is not None), default=None)
+
+    def times(self) -> Iterator[int | None]:
+        """All its times."""
+        yield self.deadline
+        yield self.probe.until if self.probe is not None else None
+        yield self.idle_until
+        yield self.warn_at
+        yield self.ends_at
+        if self.contest is not None:
+            yield self.contest.ask_until
+            yield self.contest.handover.until if self.contest.handover is not None else None
+
+
+@dataclass(frozen=True, slots=True)
+class Waiter:
+    """Somebody in line. Detached (no session) it keeps its place until `deadline`, and is passed over."""
+
+    number: int
+    owner: Owner
+    name: str
+    session: int | None
+    since_wall: int
+    section: str = ""
+    mode: Mode = "exclusive"
+    machine: bool = False
+    note: str = ""
+    rid: str = ""
+    deadline: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,43 +180,90 @@ class Left:
 
 
 @dataclass(frozen=True, slots=True)
+class FormState:
+    """All that is known of one record's locking. `token` is the highest ever granted and never falls; `number` the last that a
+    waiter or an ask was given."""
+
+    form: FormId
+    token: int
+    rev: int = 0
+    holds: tuple[Lease, ...] = ()
+    waiters: tuple[Waiter, ...] = ()
+    lefts: tuple[Left, ...] = ()
+    attempts: tuple[Attempt, ...] = ()
+    number: int = 0
+
+    @property
+    def lease(self) -> Lease | None:
+        """The first, for those who think of one holder."""
+        return self.holds[0] if self.holds else None
+
+    @property
+    def deadline(self) -> int | None:
+        """When this state changes by itself, if ever."""
+        if len(self.holds) == 1 and not self.waiters and not self.lefts:
+            return self.holds[0].due
+        times = [lease.due for lease in self.holds]
+        times += [waiter.deadline for waiter in self.waiters]
+        times += [left.reserved_until if self.waiters and left.reserved_until else left.resumable_until for left in self.lefts]
+        return min((at for at in times if at is not None), default=None)
+
+    def held(self, section: str) -> tuple[Lease, ...]:
+        """The leases that somebody who wants this section meets."""
+        wanted = FormId("", "", section)
+        return tuple(lease for lease in self.holds if wanted.overlaps(FormId("", "", lease.section)))
+
+    def sessions(self) -> set[int]:
+        """All sessions that this state speaks of: when one of them is lost, something changes."""
+        found = {lease.session for lease in self.holds} | {waiter.session for waiter in self.waiters}
+        found |= {lease.contest.handover.session for lease in self.holds if lease.contest and lease.contest.handover}
+        return {session for session in found if session is not None}
+
+    def without_clock(self, now: int) -> FormState:
+        """As a new process has it: what another clock said is forgotten or begins anew. `Recovered` sets the times again; a page
+        that had left is not waited for."""
+        holds = tuple(
+            replace(lease, deadline=None, heard_at=0, probe=None, idle_until=None, ends_at=None, warn_at=None, contest=_calm(lease))
+            for lease in self.holds
+        )
+        waiters = tuple(replace(waiter, deadline=None) for waiter in self.waiters)
+        attempts = tuple(attempt._replace(at=now) for attempt in self.attempts)
+        return replace(self, holds=holds, waiters=waiters, lefts=(), attempts=attempts)
+
+
+def _calm(lease: Lease) -> Contest | None:
+    return replace(lease.contest, ask_until=None, kept_until=None) if lease.contest is not None else None
+
+
+@dataclass(frozen=True, slots=True)
 class Query:
     """Which locked forms to list, in the order of their ids, beginning behind `after`. None: whatever."""
 
     type: str | None = None
     user: str | None = None
     attached: bool | None = None
+    idle: bool | None = None
+    machine: bool | None = None
+    waited_for: bool | None = None
+    since_wall: int | None = None
+    """Held since then or longer."""
     after: FormId | None = None
     limit: int = 100
 
-    def matches(self, lease: Lease | None) -> bool:
-        """Whether a form with this lease is asked for; type and place are the store's to see to."""
-        if lease is None:
+    def matches(self, state: FormState) -> bool:
+        """Whether a form with this state is asked for; type and place are the store's to see to."""
+        if self.waited_for is not None and self.waited_for != bool(state.waiters):
             return False
-        if self.attached is not None and self.attached != (lease.session is not None):
-            return False
-        return self.user is None or self.user == lease.owner.user
+        return any(self._matches(lease) for lease in state.holds)
 
-
-@dataclass(frozen=True, slots=True)
-class FormState:
-    """All that is known of one form's locking. `token` is the highest ever granted and never falls."""
-
-    form: FormId
-    token: int
-    rev: int = 0
-    lease: Lease | None = None
-    left: Left | None = None
-    attempts: tuple[Attempt, ...] = ()
-
-    @property
-    def deadline(self) -> int | None:
-        """When this state changes by itself, if ever."""
-        if self.lease is not None:
-            if self.lease.probe is not None and self.lease.deadline is not None:
-                return min(self.lease.deadline, self.lease.probe.until)
-            return self.lease.deadline
-        return self.left.resumable_until if self.left is not None else None
+    def _matches(self, lease: Lease) -> bool:
+        return (
+            (self.attached is None or self.attached == (lease.session is not None))
+            and (self.user is None or self.user == lease.owner.user)
+            and (self.idle is None or self.idle == (lease.idle_wall is not None))
+            and (self.machine is None or self.machine == lease.machine)
+            and (self.since_wall is None or lease.granted_wall <= self.since_wall)
+        )
 
 
 @dataclass(frozen=True, slots=True)

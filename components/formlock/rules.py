@@ -1,53 +1,100 @@
 """Every rule of locking, and nothing else. Pure: time, policy and sessions are arguments, a store may run `decide` again.
 
-                          lock (token + 1)
+                          lock (token + 1), or one's turn in the line
               FREE ───────────────────────────────▶ HELD ──┐ renew, lock by the same tab
                ▲ ▲                                  │  ▲ ◀─┘
-               │ └── unlock, page left, ttl over ───┘  │
-               │                                       │ lock or renew by the same tab (same token)
-               │                       session lost,   │
+               │ └── unlock, page left, ttl over,   │  │
+               │     asked, idle, longest time over │  │ lock or renew by the same tab (same token)
+               │                       session lost,│  │
                │                       probe unanswered▼
                └──────── grace over ────────────── GRACE
 
-HELD has an attached session, GRACE has none. A page that left frees its form at once; for `reserve_ms` only its own tab can take
-it again, and as long as nobody else has, that tab gets the same token back (docs/adr/0001): a page can't tell whether it is being
-closed or reloaded.
+HELD has an attached session, GRACE has none. A takeover goes from one HELD to the next, with a higher token.
+
+A state is that of a whole record. The record's sections are held one by one; the whole conflicts with each of them, and shared leases
+only with exclusive ones. Whoever waits is served in the order of coming: a lease, or somebody earlier in line who is there, keeps out
+whom it conflicts with; others pass.
+
+A page that left frees its form at once; for `reserve_ms` only its own tab can take it again, and as long as nobody else has, that tab
+gets the same token back (docs/adr/0001): a page can't tell whether it is being closed or reloaded.
 
 Time passes first: whatever is decided, decides on the state as it is at `now`, whether or not a timer has run.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
-from formlock.errors import FormLocked, FormLockError, Lost, NotHolder
-from formlock.events import Cause, Detached, Event, Granted, Reattached, Released
-from formlock.model import Attempt, FormState, Lease, Left, Owner, Probe
+from formlock.errors import Conflict, FormLocked, FormLockError, Lost, NotAllowed, NotHolder, TooMany
+from formlock.events import (
+    Answered,
+    Asked,
+    BecameActive,
+    BecameIdle,
+    Cause,
+    Detached,
+    Ending,
+    Event,
+    Granted,
+    HandoverBegan,
+    HandoverEnded,
+    LeftQueue,
+    Queued,
+    Reattached,
+    Refused,
+    Released,
+    TakenOver,
+)
+from formlock.model import Ask, Attempt, Contest, FormId, FormState, Handover, Lease, Left, Mode, Owner, Probe, Waiter
 from formlock.policy import MAX_ATTEMPTS, REPEAT_MS, Policy
 
 # -- commands
 
 
-@dataclass(frozen=True, slots=True)
-class Lock:
-    """An owner asks for the form. `probed_since` comes from the `Wait` that an earlier try of the same call got."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wish:
+    """Who wants which part of the record, how, and from which session."""
 
     owner: Owner
     name: str
     session: int
-    wall: int
+    section: str = ""
+    mode: Mode = "exclusive"
+    machine: bool = False
     note: str = ""
     rid: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lock(Wish):
+    """An owner asks for the form. `wait`: in line, if need be; `waits`: in how many lines its user stands elsewhere; `long_wall`: a
+    deliberate long lock until then. `probed_since` comes from the `Wait` that an earlier try of the same call got."""
+
+    wait: bool = False
+    waits: int = 0
+    long_wall: int | None = None
     probed_since: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Takeover(Wish):
+    """An owner wants the form now. `expected_token`: of the grant that it knows of; `right`: it may take over from anybody."""
+
+    expected_token: int
+    reason: str = ""
+    right: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Renew:
-    """The owner lives, on this session, and knows its token: that no copy of its tab does."""
+    """The owner lives, on this session, and knows its token: that no copy of its tab does. `active`: it does something; None: not said."""
 
     owner: Owner
     token: int
     session: int
+    active: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +104,41 @@ class Unlock:
     owner: Owner
     token: int
     leaving: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class LeaveQueue:
+    """The owner waits no more."""
+
+    owner: Owner
+    section: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class AskFor:
+    """Somebody asks the holders for the form."""
+
+    owner: Owner
+    name: str
+    note: str = ""
+    section: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The holder answers all who asked. `keep_ms`: how long it keeps the form at least; None: it gives it up."""
+
+    owner: Owner
+    token: int
+    keep_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class HandOver:
+    """The holder's page has brought its text into safety: the takeover that waits for it may go on."""
+
+    owner: Owner
+    token: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,14 +157,15 @@ class Tick:
 class Recovered:
     """The service was away, or stood still: the clock that gave the deadlines means nothing any more.
 
-    `alive`: the lease's session is still there. `grace_ms`: how long owners have to come back, more than usual after a mass return.
+    `living`: the sessions that are there; None: all of before. `grace_ms`: how long owners have to come back, more than usual after a
+    mass return.
     """
 
-    alive: bool
+    living: frozenset[int] | None
     grace_ms: int
 
 
-Command = Lock | Renew | Unlock | SessionLost | Tick | Recovered
+Command = Lock | Takeover | Renew | Unlock | LeaveQueue | AskFor | Answer | HandOver | SessionLost | Tick | Recovered
 
 # -- replies
 
@@ -96,17 +179,32 @@ class Yours:
 
 
 @dataclass(frozen=True, slots=True)
+class InLine:
+    """The owner waits; `position` 1 is next."""
+
+    number: int
+    position: int
+
+
+@dataclass(frozen=True, slots=True)
 class Freed:
-    """The owner does not hold the form (any more)."""
+    """The owner does not hold the form (any more), or wait for it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asking:
+    """The holders have been asked; they have until `until` (None: as long as they like)."""
+
+    number: int
+    until: int | None
 
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """Ask again when `until` has come or something has changed; `probe` is a session to be asked for a sign of life now."""
+    """Ask again when `until` has come or something has changed."""
 
     until: int
     probed_since: int | None = None
-    probe: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,215 +220,629 @@ class Done:
     """The command had no one to answer."""
 
 
-Reply = Yours | Freed | Wait | Refusal | Done
+Reply = Yours | InLine | Freed | Asking | Wait | Refusal | Done
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """The state after, what to answer, and what happened, in order; `states` are those right after each event."""
+    """The state after, what to answer, and what happened, in order; `states` are those right after each event. `probes`: sessions to be
+    asked for a sign of life now."""
 
     state: FormState
     reply: Reply
     events: tuple[Event, ...] = ()
     states: tuple[FormState, ...] = ()
+    probes: tuple[int, ...] = ()
 
 
-def decide(state: FormState, command: Command, now: int, policy: Policy) -> Decision:
-    """The one entry. `now` is monotonic milliseconds; the same arguments always give the same decision."""
+def decide(state: FormState, command: Command, now: int, wall: int, policy: Policy) -> Decision:
+    """The one entry. `now` is monotonic milliseconds, `wall` those since 1970; the same arguments always give the same decision."""
+    case = _Case(state, now, wall, policy)
     if isinstance(command, Recovered):
-        return _recovered(state, command, now, policy)
-    elapsed = _elapse(state, now, policy)
-    state = elapsed.state
-    match command:
-        case Lock():
-            decision = _lock(state, command, now, policy)
-        case Renew():
-            decision = _renew(state, command, now, policy)
-        case Unlock():
-            decision = _unlock(state, command, now, policy)
-        case SessionLost():
-            decision = _session_lost(state, command, now, policy)
-        case Tick():
-            decision = Decision(state, Done())
-    return replace(
-        decision, events=(*elapsed.events, *decision.events), states=(*elapsed.states, *(decision.state for _ in decision.events))
-    )
+        _recover(case, command)
+        reply: Reply = Done()
+    else:
+        _elapse(case)
+        _serve(case)
+        reply = _HANDLERS[type(command)](case, command)
+        if isinstance(reply, Refusal) and not isinstance(command, (Tick, SessionLost)):
+            case.happened(Refused, command.owner, section=getattr(command, "section", ""), call=_CALLS[type(command)], error=reply.error.name)
+    _serve(case)
+    return Decision(case.state, reply, tuple(case.events), tuple(case.states), tuple(case.probes))
+
+
+def decide_all(states: Sequence[FormState], commands: Sequence[Lock], now: int, wall: int, policies: Sequence[Policy]) -> list[Decision]:
+    """Several forms, all or none: unless each is granted, no state is changed but by time, and the replies say why.
+
+    Nobody holds one of them while waiting for another, so two who want the same forms can't keep each other out for ever.
+    """
+    wanted = [decide(*each, now, wall, policy) for *each, policy in zip(states, commands, policies, strict=True)]
+    if all(isinstance(decision.reply, Yours) for decision in wanted):
+        return wanted
+    passed = [decide(state, Tick(), now, wall, policy) for state, policy in zip(states, policies, strict=True)]
+    return [
+        # Who is being probed stays so: that is what the next try looks for.
+        decision if isinstance(decision.reply, Wait | Refusal) else replace(time, reply=Done())
+        for decision, time in zip(wanted, passed, strict=True)
+    ]
+
+
+class _Case:
+    """One decision in the making: the state so far, and what has happened."""
+
+    def __init__(self, state: FormState, now: int, wall: int, policy: Policy) -> None:
+        self.state = state
+        self.now = now
+        self.wall = wall
+        self.policy = policy
+        self.events: list[Event] = []
+        self.states: list[FormState] = []
+        self.probes: list[int] = []
+
+    def happened(self, kind: type[Event], owner: Owner, token: int = 0, section: str = "", **facts: Any) -> None:
+        """An event, with the next rev if it is public."""
+        if kind.public:
+            self.state = replace(self.state, rev=self.state.rev + 1)
+        form = self.state.form
+        self.events.append(kind(FormId(form.type, form.id, section) if section else form, owner, token, self.state.rev, **facts))
+        self.states.append(self.state)
+
+    def told(self, kind: type[Event], lease: Lease, **facts: Any) -> None:
+        """An event about a lease."""
+        self.happened(kind, lease.owner, lease.token, lease.section, **facts)
+
+    def change(self, lease: Lease, **facts: Any) -> Lease:
+        """The lease with these facts, in its place."""
+        changed = replace(lease, **facts)
+        self.state = replace(self.state, holds=tuple(changed if held is lease else held for held in self.state.holds))
+        return changed
+
+    def contest(self, lease: Lease, **facts: Any) -> Lease:
+        """The lease with these facts of what others want of it."""
+        contest = replace(lease.contest or Contest(), **facts)
+        return self.change(lease, contest=contest if contest != Contest() else None)
+
+    def of_token(self, token: int) -> Lease | None:
+        """The lease of this grant, as long as it lasts."""
+        return next((lease for lease in self.state.holds if lease.token == token), None)
+
+    def number(self) -> int:
+        """The next number of a waiter or an ask."""
+        self.state = replace(self.state, number=self.state.number + 1)
+        return self.state.number
 
 
 # -- what time does
 
 
-def _elapse(state: FormState, now: int, policy: Policy) -> Decision:
-    events: tuple[Event, ...] = ()
-    states: tuple[FormState, ...] = ()
-    lease = state.lease
-    if lease is not None and lease.probe is not None and now >= lease.probe.until:
-        # No sign of life: a frozen tab or a dead line. Its grace began when the answer was due, not when a timer ran.
-        state, events = _detach(state, replace(lease, silent=True), lease.probe.until, policy)
-        states = (state,)
-        lease = state.lease
-    if lease is not None and lease.deadline is not None and now >= lease.deadline:
-        state, released = _release(state, lease, "expired" if lease.session is not None else "session_lost")
-        events += released
-        states += (state,)
-    if state.left is not None and now >= state.left.resumable_until:
-        state = replace(state, left=None)
-    return Decision(state, Done(), events, states)
+def _elapse(case: _Case) -> None:
+    """Everything that has become due, in the order of its time: a grace began when an answer was due, not when a timer ran."""
+    while (at := case.state.deadline) is not None and at <= case.now:
+        for lease in case.state.holds:
+            if lease.due == at:
+                _lease_due(case, lease, at)
+                break
+        else:
+            _others_due(case, at)
+            if case.state.deadline == at:
+                return  # the end of a reservation: `_serve` sees to it
 
 
-# -- commands, one by one
+def _lease_due(case: _Case, lease: Lease, at: int) -> None:
+    contest = lease.contest
+    if lease.probe is not None and lease.probe.until == at:
+        # No sign of life: a frozen tab or a dead line.
+        _detach(case, case.change(lease, silent=True), at)
+    elif lease.warn_at == at:
+        left_ms = (lease.ends_at or at) - at
+        case.told(Ending, case.change(lease, warn_at=None), in_ms=left_ms)
+    elif contest is not None and contest.handover is not None and contest.handover.until == at:
+        _move(case, lease, contest.handover)
+    elif contest is not None and contest.ask_until == at:
+        _release(case, lease, "asked")
+    elif lease.idle_until == at:
+        _release(case, lease, "idle")
+    elif lease.ends_at == at:
+        _release(case, lease, "max_hold")
+    elif lease.long_wall is not None:
+        _release(case, lease, "long_over")
+    elif lease.unclaimed:
+        _release(case, lease, "unclaimed")
+    else:
+        _release(case, lease, "expired" if lease.session is not None else "session_lost")
 
 
-def _lock(state: FormState, command: Lock, now: int, policy: Policy) -> Decision:
-    lease = state.lease
-    attempt = _repeated(state, command, now)
-    if attempt is not None and (lease is None or lease.token != attempt.token):
+def _others_due(case: _Case, at: int) -> None:
+    for waiter in case.state.waiters:
+        if waiter.deadline == at:
+            _forget(case, waiter, "session_lost")
+    case.state = replace(case.state, lefts=tuple(left for left in case.state.lefts if left.resumable_until > at))
+    lapsed = tuple(replace(left, reserved_until=0) if left.reserved_until <= at else left for left in case.state.lefts)
+    case.state = replace(case.state, lefts=lapsed)
+
+
+def _serve(case: _Case) -> None:
+    """Whose turn it is: whoever is there, and meets neither a lease nor anybody earlier who is there."""
+    for waiter in case.state.waiters:
+        if waiter.session is None or _blockers(case.state, waiter, waiter.number) or _reserved(case, waiter) is not None:
+            continue
+        case.state = replace(case.state, waiters=tuple(other for other in case.state.waiters if other is not waiter))
+        _give(case, waiter, waiter.session, case.policy.claim_ms, number=waiter.number)
+
+
+# -- getting it
+
+
+def _lock(case: _Case, command: Lock) -> Reply:
+    attempt = _repeated(case, command)
+    if attempt is not None and case.of_token(attempt.token) is None:
         # This very attempt was granted, and its grant has ended since: a late copy must not start another.
-        return Decision(state, Refusal(Lost))
-    if lease is None:
-        return _grant(state, command, now, policy)
-    if lease.owner == command.owner:
-        return _lock_again(state, lease, command, now, policy)
-    return Decision(state, Refusal(FormLocked, same_user=lease.owner.user == command.owner.user))
+        return Refusal(Lost)
+    own = _own(case.state, command)
+    if own is not None:
+        return _lock_again(case, own, command) if own.mode == command.mode else Refusal(Conflict)
+    waiting = next((w for w in case.state.waiters if (w.owner, w.section) == (command.owner, command.section)), None)
+    blockers = _blockers(case.state, command, waiting.number if waiting is not None else None)
+    if blockers or (waiting is not None and waiting.mode != command.mode):
+        if command.wait:
+            return _queue(case, command, waiting, blockers)
+        return Refusal(FormLocked, same_user=bool(blockers) and all(b.owner.user == command.owner.user for b in blockers))
+    back = next((left for left in case.state.lefts if (left.lease.owner, left.lease.section) == (command.owner, command.section)), None)
+    if back is not None:
+        return _resume(case, command, back)
+    reserved = _reserved(case, command)
+    if reserved is not None:
+        return Wait(reserved)
+    if waiting is not None:
+        case.state = replace(case.state, waiters=tuple(other for other in case.state.waiters if other is not waiting))
+    return _yours(case, _give(case, command, command.session, long_wall=command.long_wall))
 
 
-def _grant(state: FormState, command: Lock, now: int, policy: Policy) -> Decision:
-    left = state.left
-    if left is not None and left.lease.owner == command.owner:
-        lease = replace(left.lease, session=command.session, deadline=now + policy.ttl_ms, heard_at=now)
-        return _granted(state, command, lease, now, resumed=True)
-    if left is not None and now < left.reserved_until:
-        return Decision(state, Wait(left.reserved_until))
+def _give(
+    case: _Case, wish: Wish | Waiter | Handover, session: int, claim_ms: int | None = None, *, section: str | None = None,
+    long_wall: int | None = None, number: int | None = None,
+) -> Lease:  # fmt: skip
+    """A new grant, with a token that nobody had before. `claim_ms`: the owner has to say that it is there."""
+    policy, now = case.policy, case.now
     lease = Lease(
-        owner=command.owner,
-        name=command.name,
-        token=state.token + 1,
-        session=command.session,
-        granted_wall=command.wall,
-        deadline=now + policy.ttl_ms,
-        note=command.note,
+        owner=wish.owner,
+        name=wish.name,
+        token=case.state.token + 1,
+        session=session,
+        granted_wall=case.wall,
+        deadline=now + (policy.ttl_ms if claim_ms is None else claim_ms),
+        note=wish.note,
         heard_at=now,
+        section=section if section is not None else getattr(wish, "section", ""),
+        mode=getattr(wish, "mode", "exclusive"),
+        machine=wish.machine,
+        unclaimed=claim_ms is not None,
     )
-    return _granted(state, command, lease, now)
+    if long_wall is not None:
+        lease = replace(lease, long_wall=long_wall, deadline=now + long_wall - case.wall)
+    elif policy.max_hold_ms:
+        ends_at = now + policy.max_hold_ms
+        lease = replace(lease, ends_wall=case.wall + policy.max_hold_ms, ends_at=ends_at, warn_at=ends_at - policy.warn_ms)
+    _hold(case, lease, wish.rid)
+    case.told(Granted, lease, session=session, number=number)
+    return lease
 
 
-def _granted(state: FormState, command: Lock, lease: Lease, now: int, resumed: bool = False) -> Decision:
-    state = replace(state, token=lease.token, rev=state.rev + 1, lease=lease, left=None)
-    state = _remember(state, command, lease.token, now)
-    event = Granted(state.form, lease.owner, lease.token, state.rev, command.session, resumed)
-    return Decision(state, Yours(lease.token, (lease.deadline or now) - now), (event,))
+def _hold(case: _Case, lease: Lease, rid: str) -> None:
+    """The lease is one of the state's; whoever left this part of the form before can't come back to it."""
+    part = FormId("", "", lease.section)
+    lefts = tuple(left for left in case.state.lefts if not part.overlaps(FormId("", "", left.lease.section)))
+    case.state = replace(case.state, token=max(case.state.token, lease.token), holds=(*case.state.holds, lease), lefts=lefts)
+    _remember(case, lease, rid)
 
 
-def _renew(state: FormState, command: Renew, now: int, policy: Policy) -> Decision:
-    lease = state.lease
-    if lease is None or lease.token != command.token or lease.owner != command.owner:
-        return Decision(state, Refusal(Lost))
-    return _attach(state, lease, command.session, now, policy)
+def _resume(case: _Case, command: Lock, left: Left) -> Reply:
+    """The page was only reloaded, and nobody else has had the form: its lease goes on."""
+    lease = replace(left.lease, session=command.session, deadline=_fresh(case, left.lease), heard_at=case.now)
+    _hold(case, lease, command.rid)
+    case.told(Granted, lease, session=command.session, resumed=True)
+    return _yours(case, lease)
 
 
-def _lock_again(state: FormState, lease: Lease, command: Lock, now: int, policy: Policy) -> Decision:
+def _lock_again(case: _Case, lease: Lease, command: Lock) -> Reply:
     """The holder's own tab asks for the form: a double click, a page that is back, or a copy of the tab."""
     if lease.session is None and lease.silent:
         # The page that did not answer may only be asleep. A new token makes sure that it has lost when it wakes (docs/adr/0005).
-        again = replace(
-            lease, token=state.token + 1, session=command.session, deadline=now + policy.ttl_ms, heard_at=now, silent=False
-        )
-        return _granted(state, command, again, now)
+        token = case.state.token + 1
+        case.state = replace(case.state, token=token)
+        again = case.change(lease, token=token, session=command.session, deadline=_fresh(case, lease), heard_at=case.now, silent=False)
+        _remember(case, again, command.rid)
+        case.told(Granted, again, session=command.session)
+        return _yours(case, again)
     if lease.session is None or lease.session == command.session:
-        return _attach(_remember(state, command, lease.token, now), lease, command.session, now, policy)
+        _remember(case, lease, command.rid)
+        return _attach(case, lease, command.session)
     # Its old session is still there: a duplicated tab, or a line that died without a word. Only a probe can tell.
     if lease.probe is None and command.probed_since is not None and lease.heard_at >= command.probed_since:
-        return Decision(state, Refusal(FormLocked, same_user=True))
-    probe = lease.probe or Probe(now, now + policy.probe_ms)
-    state = replace(state, lease=replace(lease, probe=probe))
-    return Decision(state, Wait(probe.until, probed_since=probe.since, probe=lease.session))
+        return Refusal(FormLocked, same_user=True)
+    probe = lease.probe or Probe(case.now, case.now + case.policy.probe_ms)
+    case.change(lease, probe=probe)
+    case.probes.append(lease.session)
+    return Wait(probe.until, probed_since=probe.since)
 
 
-def _attach(state: FormState, lease: Lease, session: int, now: int, policy: Policy) -> Decision:
+# -- keeping it
+
+
+def _renew(case: _Case, command: Renew) -> Reply:
+    lease = case.of_token(command.token)
+    if lease is None or lease.owner != command.owner:
+        return Refusal(Lost)
+    reply = _attach(case, lease, command.session)
+    if command.active is not None:
+        _activity(case, case.of_token(command.token) or lease, command.active)
+    return reply
+
+
+def _attach(case: _Case, lease: Lease, session: int) -> Reply:
     """The holder itself is there, on this session."""
-    events: tuple[Event, ...] = ()
-    if lease.session != session:
-        events = (Reattached(state.form, lease.owner, lease.token, state.rev, session),)
-    # A lease never gets shorter by being renewed, not even by a renewal that was decided late.
-    deadline = max(lease.deadline or 0, now + policy.ttl_ms)
-    lease = replace(lease, session=session, deadline=deadline, heard_at=now, probe=None, silent=False)
-    return Decision(replace(state, lease=lease), Yours(lease.token, policy.ttl_ms), events)
+    back = lease.session != session
+    claimed = lease.unclaimed
+    lease = case.change(
+        lease, session=session, deadline=_fresh(case, lease), heard_at=case.now, probe=None, silent=False, unclaimed=False
+    )
+    if back or claimed:
+        case.told(Reattached, lease, session=session)
+    return _yours(case, lease)
 
 
-def _unlock(state: FormState, command: Unlock, now: int, policy: Policy) -> Decision:
-    lease = state.lease
-    if lease is not None and lease.token == command.token:
+def _activity(case: _Case, lease: Lease, active: bool) -> None:
+    if active == (lease.idle_wall is None):
+        return
+    if active:
+        case.told(BecameActive, case.change(lease, idle_wall=None, idle_until=None))
+        return
+    release_ms = case.policy.idle_release_ms
+    lease = case.change(lease, idle_wall=case.wall, idle_until=case.now + release_ms if release_ms else None)
+    contest = lease.contest
+    if contest is not None and contest.ask_until is not None:
+        # Whoever is away is not waited for so long.
+        lease = case.contest(lease, ask_until=min(contest.ask_until, _ask_until(case, lease)))
+    case.told(BecameIdle, lease)
+
+
+# -- giving it back
+
+
+def _unlock(case: _Case, command: Unlock) -> Reply:
+    lease = case.of_token(command.token)
+    if lease is not None:
         if lease.owner != command.owner:
-            return Decision(state, Refusal(NotHolder))
-        state, events = _release(state, lease, "left" if command.leaving else "unlock")
-        if command.leaving and not _ends_with_session(lease.owner):
-            left = Left(replace(lease, probe=None, silent=False), now + policy.reserve_ms, now + policy.grace_ms)
-            state = replace(state, left=left)
-        return Decision(state, Freed(), events)
-    if command.token > state.token:
-        return Decision(state, Refusal(NotHolder))
-    if state.left is not None and not command.leaving and state.left.lease.token == command.token:
+            return Refusal(NotHolder)
+        _release(case, lease, "left" if command.leaving else "unlock")
+        if command.leaving and not _ends_with_session(lease.owner) and lease.long_wall is None:
+            kept = replace(lease, probe=None, silent=False, unclaimed=False, contest=None)
+            left = Left(kept, case.now + case.policy.reserve_ms, case.now + case.policy.grace_ms)
+            case.state = replace(case.state, lefts=(*case.state.lefts, left))
+        return Freed()
+    if command.token > case.state.token:
+        return Refusal(NotHolder)
+    if not command.leaving:
         # "Done" after "leaving": it will not come back.
-        state = replace(state, left=None)
-    return Decision(state, Freed())
+        case.state = replace(case.state, lefts=tuple(left for left in case.state.lefts if left.lease.token != command.token))
+    return Freed()
 
 
-def _session_lost(state: FormState, command: SessionLost, now: int, policy: Policy) -> Decision:
-    lease = state.lease
-    if lease is None or lease.session != command.session:
-        return Decision(state, Done())
-    state, events = _detach(state, lease, now, policy)
-    return Decision(state, Done(), events)
+def _session_lost(case: _Case, command: SessionLost) -> Reply:
+    for lease in case.state.holds:
+        handover = lease.contest.handover if lease.contest is not None else None
+        if handover is not None and handover.session == command.session:
+            lease = case.contest(lease, handover=None)  # noqa: PLW2901 (the same lease, changed)
+            case.told(HandoverEnded, lease, by=handover.owner)
+        if lease.session == command.session:
+            _detach(case, lease, case.now)
+    for waiter in case.state.waiters:
+        if waiter.session == command.session:
+            _detach_waiter(case, waiter, case.policy.grace_ms)
+    return Done()
 
 
-def _recovered(state: FormState, command: Recovered, now: int, policy: Policy) -> Decision:
+def _detach(case: _Case, lease: Lease, since: int) -> None:
+    """HELD to GRACE; an owner that can't come back (it named no tab) or has not come yet is released instead."""
+    if lease.unclaimed:
+        _release(case, lease, "unclaimed")
+    elif _ends_with_session(lease.owner):
+        _release(case, lease, "session_lost")
+    else:
+        grace_end = since + (case.policy.contended_grace_ms if _wanted(case.state, lease) else case.policy.grace_ms)
+        deadline = grace_end if lease.deadline is None else min(lease.deadline, grace_end)
+        if lease.long_wall is not None:
+            deadline = lease.deadline or case.now + lease.long_wall - case.wall
+        case.told(Detached, case.change(lease, session=None, probe=None, deadline=deadline))
+
+
+def _release(case: _Case, lease: Lease, cause: Cause) -> None:
+    case.state = replace(case.state, holds=tuple(held for held in case.state.holds if held is not lease))
+    case.told(Released, lease, cause=cause)
+
+
+# -- the line
+
+
+def _queue(case: _Case, command: Lock, waiting: Waiter | None, blockers: Sequence[Lease | Waiter]) -> Reply:
+    policy = case.policy
+    if not policy.queue:
+        return Refusal(FormLocked)
+    facts = {
+        "name": command.name, "session": command.session, "mode": command.mode, "machine": command.machine, "note": command.note,
+        "rid": command.rid, "deadline": None,
+    }  # fmt: skip
+    if waiting is not None:
+        changed = replace(waiting, **facts)
+        case.state = replace(case.state, waiters=tuple(changed if other is waiting else other for other in case.state.waiters))
+        if waiting.session != command.session:
+            case.happened(Reattached, command.owner, section=command.section, session=command.session)
+        number = waiting.number
+    elif len(case.state.waiters) >= policy.max_waiters or command.waits >= policy.max_waits_per_user:
+        return Refusal(TooMany)
+    else:
+        number = case.number()
+        waiter = Waiter(number=number, owner=command.owner, since_wall=case.wall, section=command.section, **facts)  # type: ignore[arg-type]
+        case.state = replace(case.state, waiters=(*case.state.waiters, waiter))
+        case.happened(Queued, command.owner, section=command.section, number=number)
+    for blocker in blockers:
+        if isinstance(blocker, Lease):
+            _contend(case, blocker)
+    return InLine(number, 1 + sum(other.number < number for other in case.state.waiters))
+
+
+def _leave_queue(case: _Case, command: LeaveQueue) -> Reply:
+    for waiter in case.state.waiters:
+        if (waiter.owner, waiter.section) == (command.owner, command.section):
+            _forget(case, waiter, "left")
+    for lease in case.state.holds:
+        if lease.unclaimed and (lease.owner, lease.section) == (command.owner, command.section):
+            _release(case, lease, "unclaimed")
+    return Freed()
+
+
+def _forget(case: _Case, waiter: Waiter, cause: str) -> None:
+    case.state = replace(case.state, waiters=tuple(other for other in case.state.waiters if other is not waiter))
+    case.happened(LeftQueue, waiter.owner, section=waiter.section, number=waiter.number, cause=cause)
+
+
+def _detach_waiter(case: _Case, waiter: Waiter, grace_ms: int) -> None:
+    if _ends_with_session(waiter.owner):
+        _forget(case, waiter, "session_lost")
+        return
+    gone = replace(waiter, session=None, deadline=case.now + grace_ms)
+    case.state = replace(case.state, waiters=tuple(gone if other is waiter else other for other in case.state.waiters))
+    case.happened(Detached, waiter.owner, section=waiter.section)
+
+
+def _contend(case: _Case, lease: Lease) -> Lease:
+    """Somebody else wants what this lease keeps: is its owner there at all?"""
+    if lease.long_wall is not None:
+        return lease
+    if lease.session is None:
+        return case.change(lease, deadline=min(lease.deadline or 0, case.now + case.policy.contended_grace_ms))
+    if lease.probe is None and not lease.unclaimed:
+        lease = case.change(lease, probe=Probe(case.now, case.now + case.policy.contended_probe_ms))
+        case.probes.append(lease.session or 0)
+    return lease
+
+
+# -- asking for it
+
+
+def _ask(case: _Case, command: AskFor) -> Reply:
+    wanted = [lease for lease in case.state.held(command.section) if lease.owner != command.owner]
+    if any(len((lease.contest or Contest()).asks) >= case.policy.max_asks for lease in wanted):
+        return Refusal(TooMany)
+    if not wanted:
+        return Freed()
+    ask = Ask(case.number(), command.owner, command.name, command.note, case.wall)
+    for lease in wanted:
+        if lease.session is None and lease.long_wall is None:
+            # There is nobody to answer (U17).
+            _release(case, lease, "asked")
+        else:
+            _asked(case, lease, ask)
+    untils = [lease.contest.ask_until for lease in case.state.held(command.section) if lease.contest is not None]
+    return Asking(ask.number, min((until for until in untils if until is not None), default=None)) if untils else Freed()
+
+
+def _asked(case: _Case, lease: Lease, ask: Ask) -> None:
+    contest = lease.contest or Contest()
+    asks = (*(other for other in contest.asks if other.owner != ask.owner), ask)
+    until = None
+    if lease.long_wall is None:
+        until = _ask_until(case, lease) if contest.ask_until is None else contest.ask_until
+    lease = case.contest(lease, asks=asks, ask_until=until)
+    lease = _contend(case, lease)
+    case.told(Asked, lease, number=ask.number, by=ask.owner, by_name=ask.name, note=ask.note)
+
+
+def _ask_until(case: _Case, lease: Lease) -> int:
+    """Until when an answer is waited for: no sooner than the holder has been promised, sooner from somebody who is away."""
+    kept = lease.contest.kept_until if lease.contest is not None else None
+    return max(case.now, kept or 0) + (case.policy.ask_idle_ms if lease.idle_wall is not None else case.policy.ask_ms)
+
+
+def _answer(case: _Case, command: Answer) -> Reply:
+    lease = case.of_token(command.token)
+    if lease is None or lease.owner != command.owner:
+        return Refusal(Lost)
+    if command.keep_ms is None:
+        lease = case.contest(lease, asks=(), ask_until=None)
+        case.told(Answered, lease, released=True)
+        _release(case, lease, "asked")
+        return Freed()
+    keep_ms = min(command.keep_ms, case.policy.keep_ms)
+    lease = case.contest(lease, asks=(), ask_until=None, kept_until=case.now + keep_ms)
+    case.told(Answered, lease, released=False, keep_ms=keep_ms)
+    return _yours(case, lease)
+
+
+# -- taking it over
+
+
+def _takeover(case: _Case, command: Takeover) -> Reply:
+    own = _own(case.state, command)
+    if own is not None and (own.token == command.expected_token or _repeated(case, command) is not None):
+        # It has come about, or was not needed.
+        return _attach(case, own, command.session) if own.session in (None, command.session) else Refusal(FormLocked, same_user=True)
+    attempt = _repeated(case, command)
+    if attempt is not None:
+        return Refusal(Lost)
+    lease = case.of_token(command.expected_token)
+    others = [held for held in case.state.held(command.section) if held is not lease and held.owner != command.owner]
+    if lease is None or others or not FormId("", "", lease.section).overlaps(FormId("", "", command.section)):
+        # Somebody else has it than the one who was seen: look again before you take it from them.
+        return Refusal(Conflict)
+    same_user = lease.owner.user == command.owner.user
+    if not (command.right or same_user or (lease.machine and not command.machine)):
+        return Refusal(NotAllowed)
+    return _take(case, lease, command, same_user)
+
+
+def _take(case: _Case, lease: Lease, command: Takeover, same_user: bool) -> Reply:
+    underway = lease.contest.handover if lease.contest is not None else None
+    if underway is not None and underway.owner != command.owner:
+        return Refusal(Conflict)
+    handover_ms = case.policy.handover_ms
+    handover = underway or Handover(
+        command.owner, command.name, command.session, command.reason, command.note, command.machine, command.rid, case.now + handover_ms
+    )
+    if handover_ms and lease.session is not None and not same_user and not lease.machine and not lease.unclaimed:
+        if underway is None:
+            lease = case.contest(lease, handover=handover)
+            case.told(HandoverBegan, lease, by=command.owner, by_name=command.name, reason=command.reason)
+        return Wait(handover.until)
+    return _yours(case, _move(case, lease, handover, section=command.section))
+
+
+def _hand_over(case: _Case, command: HandOver) -> Reply:
+    lease = case.of_token(command.token)
+    if lease is None or lease.owner != command.owner:
+        return Refusal(Lost)
+    if lease.contest is not None and lease.contest.handover is not None:
+        _move(case, lease, lease.contest.handover)
+    return Freed()
+
+
+def _move(case: _Case, lease: Lease, handover: Handover, section: str | None = None) -> Lease:
+    """The old holder is told before anybody hears of the new one."""
+    case.state = replace(case.state, holds=tuple(held for held in case.state.holds if held is not lease))
+    case.told(TakenOver, lease, by=handover.owner, by_name=handover.name, reason=handover.reason)
+    return _give(case, handover, handover.session, section=lease.section if section is None else section)
+
+
+# -- after an absence
+
+
+def _recover(case: _Case, command: Recovered) -> None:
     """Deadlines anew, never shorter than what was promised: nobody loses a lock because the service was away."""
-    lease = state.lease
-    if lease is None:
-        return Decision(state, Done())
-    if command.alive:
-        deadline = max(lease.deadline or 0, now + policy.ttl_ms)
-        lease = replace(lease, deadline=deadline, heard_at=now, probe=None)
-        return Decision(replace(state, lease=lease), Done())
-    if _ends_with_session(lease.owner):
-        state, events = _release(state, lease, "session_lost")
-        return Decision(state, Done(), events, (state,))
-    events = () if lease.session is None else (Detached(state.form, lease.owner, lease.token, state.rev),)
-    lease = replace(lease, session=None, probe=None, deadline=now + max(command.grace_ms, policy.grace_ms))
-    state = replace(state, lease=lease)
-    return Decision(state, Done(), events, tuple(state for _ in events))
+    grace_ms = max(command.grace_ms, case.policy.grace_ms)
+    for lease in case.state.holds:
+        alive = lease.session is not None and (command.living is None or lease.session in command.living)
+        _recover_lease(case, _clock_again(case, lease), alive, grace_ms)
+    for waiter in case.state.waiters:
+        if waiter.session is None or (command.living is not None and waiter.session not in command.living):
+            _detach_waiter(case, waiter, grace_ms)
 
 
-# -- steps that several commands share
+def _clock_again(case: _Case, lease: Lease) -> Lease:
+    """What is known by wall time only, by the clock of now; whoever is asked has the whole time again."""
+    facts: dict[str, Any] = {}
+    if lease.ends_wall is not None:
+        ends_at = case.now + max(0, lease.ends_wall - case.wall)
+        facts |= {"ends_at": ends_at, "warn_at": max(case.now, ends_at - case.policy.warn_ms) if lease.ends_at is None or lease.warn_at is not None else None}
+    if lease.idle_wall is not None and case.policy.idle_release_ms:
+        facts["idle_until"] = case.now + case.policy.idle_release_ms
+    lease = case.change(lease, **facts) if facts else lease
+    contest = lease.contest
+    if contest is not None and contest.asks and lease.long_wall is None:
+        lease = case.contest(lease, ask_until=_ask_until(case, lease))
+    if contest is not None and contest.handover is not None:
+        lease = case.contest(lease, handover=replace(contest.handover, until=case.now + case.policy.handover_ms))
+    return lease
 
 
-def _detach(state: FormState, lease: Lease, since: int, policy: Policy) -> tuple[FormState, tuple[Event, ...]]:
-    """HELD to GRACE; an owner that can't come back (it named no tab) is released instead."""
-    if _ends_with_session(lease.owner):
-        return _release(state, lease, "session_lost")
-    grace_end = since + policy.grace_ms
-    deadline = grace_end if lease.deadline is None else min(lease.deadline, grace_end)
-    lease = replace(lease, session=None, probe=None, deadline=deadline)
-    return replace(state, lease=lease), (Detached(state.form, lease.owner, lease.token, state.rev),)
+def _recover_lease(case: _Case, lease: Lease, alive: bool, grace_ms: int) -> None:
+    if lease.long_wall is not None:
+        deadline = case.now + max(0, lease.long_wall - case.wall)
+        lease = case.change(lease, deadline=deadline, session=lease.session if alive else None, probe=None)
+    elif alive:
+        case.change(lease, deadline=_fresh(case, lease), heard_at=case.now, probe=None)
+    elif _ends_with_session(lease.owner) or lease.unclaimed:
+        _release(case, lease, "unclaimed" if lease.unclaimed else "session_lost")
+    else:
+        attached = lease.session is not None
+        lease = case.change(lease, session=None, probe=None, deadline=case.now + grace_ms)
+        if attached:
+            case.told(Detached, lease)
 
 
-def _release(state: FormState, lease: Lease, cause: Cause) -> tuple[FormState, tuple[Event, ...]]:
-    state = replace(state, rev=state.rev + 1, lease=None, left=None)
-    return state, (Released(state.form, lease.owner, lease.token, state.rev, cause),)
+# -- what several of these ask
 
 
-def _repeated(state: FormState, command: Lock, now: int) -> Attempt | None:
-    for attempt in state.attempts:
-        if attempt.rid == command.rid and attempt.owner == command.owner and now - attempt.at < REPEAT_MS:
+def _own(state: FormState, wish: Wish) -> Lease | None:
+    return next((lease for lease in state.holds if (lease.owner, lease.section) == (wish.owner, wish.section)), None)
+
+
+def _blockers(state: FormState, wish: Wish | Waiter, number: int | None) -> list[Lease | Waiter]:
+    """The leases that keep this wish out, then whoever is earlier in line, there, and wants what it would keep."""
+    part = FormId("", "", wish.section)
+
+    def conflicts(other: Lease | Waiter) -> bool:
+        if other.owner == wish.owner or not part.overlaps(FormId("", "", other.section)):
+            return False
+        return wish.mode == "exclusive" or other.mode == "exclusive"
+
+    earlier = [w for w in state.waiters if w.session is not None and (number is None or w.number < number)]
+    return [other for other in (*state.holds, *earlier) if conflicts(other)]
+
+
+def _reserved(case: _Case, wish: Wish | Waiter) -> int | None:
+    """Until when a page that has just left may come back to this part of the form before anybody else gets it."""
+    part = FormId("", "", wish.section)
+    untils = [
+        left.reserved_until
+        for left in case.state.lefts
+        if left.lease.owner != wish.owner and left.reserved_until > case.now and part.overlaps(FormId("", "", left.lease.section))
+    ]
+    return max(untils, default=None)
+
+
+def _wanted(state: FormState, lease: Lease) -> bool:
+    """Whether anybody waits or asks for what this lease keeps."""
+    if lease.contest is not None and (lease.contest.asks or lease.contest.handover):
+        return True
+    part = FormId("", "", lease.section)
+    return any(w.session is not None and part.overlaps(FormId("", "", w.section)) for w in state.waiters)
+
+
+def _fresh(case: _Case, lease: Lease) -> int:
+    """A lease never gets shorter by being renewed, not even by a renewal that was decided late. A long one has its own end."""
+    if lease.long_wall is not None:
+        return lease.deadline if lease.deadline is not None else case.now + lease.long_wall - case.wall
+    return max((lease.deadline or 0) if not lease.unclaimed else 0, case.now + case.policy.ttl_ms)
+
+
+def _yours(case: _Case, lease: Lease) -> Yours:
+    deadline = lease.deadline or case.now
+    # What ends it anyway ends the promise too.
+    return Yours(lease.token, min(deadline, lease.ends_at or deadline) - case.now)
+
+
+def _repeated(case: _Case, command: Wish) -> Attempt | None:
+    for attempt in case.state.attempts:
+        if command.rid and attempt.rid == command.rid and attempt.owner == command.owner and case.now - attempt.at < REPEAT_MS:
             return attempt
     return None
 
 
-def _remember(state: FormState, command: Lock, token: int, now: int) -> FormState:
-    recent = [attempt for attempt in state.attempts if now - attempt.at < REPEAT_MS]
-    if command.rid:
-        recent.append(Attempt(command.owner, command.rid, token, now))
-    return replace(state, attempts=tuple(recent[-MAX_ATTEMPTS:]))
+def _remember(case: _Case, lease: Lease, rid: str) -> None:
+    recent = [attempt for attempt in case.state.attempts if case.now - attempt.at < REPEAT_MS]
+    if rid:
+        recent.append(Attempt(lease.owner, rid, lease.token, case.now))
+    case.state = replace(case.state, attempts=tuple(recent[-MAX_ATTEMPTS:]))
 
 
 SESSION_TAB = "~"
@@ -343,3 +855,21 @@ def session_owner(user: str, session: int) -> Owner:
 
 def _ends_with_session(owner: Owner) -> bool:
     return owner.tab.startswith(SESSION_TAB)
+
+
+_HANDLERS: dict[type[Any], Callable[[_Case, Any], Reply]] = {
+    Lock: _lock,
+    Takeover: _takeover,
+    Renew: _renew,
+    Unlock: _unlock,
+    LeaveQueue: _leave_queue,
+    AskFor: _ask,
+    Answer: _answer,
+    HandOver: _hand_over,
+    SessionLost: _session_lost,
+    Tick: lambda _case, _command: Done(),
+}
+_CALLS: dict[type[Any], str] = {
+    Lock: "lock", Takeover: "takeover", Renew: "renew", Unlock: "unlock", LeaveQueue: "leave_queue", AskFor: "ask", Answer: "answer",
+    HandOver: "hand_over",
+}  # fmt: skip
