@@ -34,8 +34,8 @@ def rules_alone(count: int) -> None:
     state = FakeClock().run(store.read(FormId("t", "1")))
     policy, owner = Policy(), Owner("ann", "a")
     for number in range(count):
-        state = decide(state, Lock(owner, "Ann", 1, 0), number, policy).state
-        state = decide(state, Unlock(owner, state.token), number, policy).state
+        state = decide(state, Lock(owner=owner, name="Ann", session=1), number, 0, policy).state
+        state = decide(state, Unlock(owner, state.token), number, 0, policy).state
 
 
 def lock_and_unlock(clock: FakeClock, made: LockService, count: int) -> None:
@@ -43,7 +43,7 @@ def lock_and_unlock(clock: FakeClock, made: LockService, count: int) -> None:
 
     async def pair(number: int) -> None:
         form, owner = FormId("t", str(number)), Owner("ann", str(number))
-        got = await made.lock(form, Lock(owner, "Ann", number, 0))
+        got = await made.lock(form, Lock(owner=owner, name="Ann", session=number))
         await made.unlock(form, Unlock(owner, got.state.token), number)
 
     for start in range(0, count, TOGETHER):
@@ -62,7 +62,7 @@ def held(others: int) -> tuple[FakeClock, LockService]:
     clock = FakeClock()
     made = service(clock, MemoryStore("e", 0))
     for number in range(1, others + 1):
-        clock.run(made.lock(FormId("o", str(number)), Lock(Owner("u", str(number)), "U", number, 0)))
+        clock.run(made.lock(FormId("o", str(number)), Lock(owner=Owner("u", str(number)), name="U", session=number)))
     return clock, made
 
 
@@ -71,7 +71,7 @@ def release(clock: FakeClock, made: LockService, times: int) -> None:
     owner = Owner("ann", "a")
     for number in range(times):
         form = FormId("x", str(number))
-        clock.run(made.lock(form, Lock(owner, "Ann", 9_999_999, 0)))
+        clock.run(made.lock(form, Lock(owner=owner, name="Ann", session=9_999_999)))
         clock.run(made.session_lost(9_999_999))
 
 
@@ -92,7 +92,7 @@ def compare(name: str, yardstick: Callable[[], None], measured: Callable[[], Non
 def main() -> None:
     clock = FakeClock()
     memory = service(clock, MemoryStore("e", 0))
-    token = clock.run(memory.lock(FormId("r", "1"), Lock(Owner("ann", "a"), "Ann", 1, 0))).state.token
+    token = clock.run(memory.lock(FormId("r", "1"), Lock(owner=Owner("ann", "a"), name="Ann", session=1))).state.token
     print(f"{'':<58} {'ratio':>8}")
     compare(
         "lock + unlock: service, memory store : rules alone",

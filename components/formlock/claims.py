@@ -9,7 +9,7 @@ from typing import Any, Literal, get_args
 
 from formlock.model import FormId
 
-Right = Literal["view", "lock", "takeover", "list", "admin"]
+Right = Literal["view", "lock", "takeover", "list", "reserve", "admin"]
 RIGHTS: frozenset[Right] = frozenset(get_args(Right))
 
 MAX_USER_LENGTH = 100

@@ -24,6 +24,7 @@ class Event:
     owner: Owner
     token: int
     rev: int
+    wall: int
 
 
 @dataclass(frozen=True, slots=True)

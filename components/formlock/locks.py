@@ -4,35 +4,61 @@ from __future__ import annotations
 
 import secrets
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from autobahn.wamp.exception import ApplicationError
+from autobahn.exception import Disconnected
+from autobahn.wamp.exception import ApplicationError, TransportLost
 
 from formlock.claims import Claims, Right
-from formlock.errors import FormLockError, Lost, NotAllowed
+from formlock.clock import Timer
+from formlock.errors import FormLockError, InvalidArgument, Lost, NotActive, NotAllowed
 from formlock.events import Event as LockEvent
-from formlock.events import Granted, Released
+from formlock.events import Granted
 from formlock.model import FormId, FormState, Owner
 from formlock.policy import Policy
 from formlock.ready import CLAIMS as READY_CLAIMS
 from formlock.ready import ROLE as READY_ROLE
 from formlock.receipts import Signer
-from formlock.rules import Decision, Lock, Refusal, Renew, Unlock, Yours, session_owner
+from formlock.rules import (
+    Answer,
+    AskFor,
+    Asking,
+    Command,
+    Decision,
+    Freed,
+    InLine,
+    LeaveQueue,
+    Lock,
+    Refusal,
+    Renew,
+    Takeover,
+    Unlock,
+    Yours,
+    session_owner,
+)
 from formlock.service import LockService
 from formlock.stores import open_store
+from formlock.telling import STATUS, own_facts, told, verb
 from formlock.uris import ARTICLE_LOCK
+from formlock.viewers import MAX_NAMES, Viewers
 from formlock.wamp import Call, ClaimsBook, Event, Session, TwistedClock, read_receipt_key
 from formlock.wire import (
+    AnswerRequest,
+    AskRequest,
+    LeaveQueueRequest,
     ListRequest,
     LockRequest,
     Payload,
     RenewRequest,
     StatusRequest,
+    TakeoverRequest,
     UnlockRequest,
+    ask_answer,
     list_answer,
     lock_answer,
     lost_answer,
+    queue_answer,
     refusal,
     request,
     snapshot,
@@ -42,6 +68,8 @@ from formlock.wire import (
 # Subscription ids and their topics. A cache: the router's word that one is gone is wrong in both directions, so the least recently
 # used go, and a miss is asked for.
 MAX_TOPICS = 20_000
+# Who has a form open is told this often at most.
+VIEWERS_MS = 1_000
 
 
 class LockComponent(Session):
@@ -64,6 +92,9 @@ class LockComponent(Session):
         self._claims = ClaimsBook(self, internal={READY_ROLE: READY_CLAIMS})
         self._signer = Signer(read_receipt_key(self.folder(self.extra.get("credentials", "credentials"))))
         self._topics: OrderedDict[int, str] = OrderedDict()
+        self._viewers = Viewers()
+        self._changed_views: set[FormId] = set()
+        self._views_due: Timer | None = None
         self._waiting: list[Callable[[], None]] | None = []
         store = await open_store(self.extra.get("store", "memory:"), self._clock, lambda: secrets.token_hex(4), self.folder())
         self._service = LockService(
@@ -78,6 +109,7 @@ class LockComponent(Session):
         await self.hear("wamp.session.on_leave", self._on_leave)
         await self.hear("wamp.subscription.on_create", self._on_create)
         await self.hear("wamp.subscription.on_subscribe", self._on_subscribe)
+        await self.hear("wamp.subscription.on_unsubscribe", self._on_unsubscribe)
         living = set(await self.ask("wamp.session.list"))
         await self._service.start(living)
         waiting, self._waiting = self._waiting, None
@@ -87,13 +119,20 @@ class LockComponent(Session):
         await self.answer(ARTICLE_LOCK, self._lock)
         await self.answer(self.uris.procedure("unlock"), self._unlock)
         await self.answer(self.uris.procedure("renew"), self._renew)
+        await self.answer(self.uris.procedure("takeover"), self._takeover)
+        await self.answer(self.uris.procedure("ask"), self._ask)
+        await self.answer(self.uris.procedure("answer"), self._answer_ask)
+        await self.answer(self.uris.procedure("leave_queue"), self._leave_queue)
         await self.answer(self.uris.procedure("status"), self._status)
         await self.answer(self.uris.procedure("list"), self._list)
+        self._clock.start(self._look_around())
         self.note("locks.ready", epoch=self._service.epoch, sessions=len(living))
 
     async def ended(self) -> None:
         """Nothing is released: the next start goes on from here."""
         if hasattr(self, "_service"):
+            if self._views_due is not None:
+                self._views_due.cancel()
             await self._service.stop()
 
     # -- procedures
@@ -105,24 +144,70 @@ class LockComponent(Session):
 
     async def _lock(self, call: Call) -> Payload:
         arguments = call.arguments()
-        form = self.uris.form(arguments.get("form"))
         asked = request(LockRequest, arguments)
+        several = asked.forms is not None
+        forms = self._forms(asked.forms) if asked.forms is not None else [self.uris.form(arguments.get("form"))]
+        if several and ("form" in arguments or asked.wait):
+            # Whoever holds nothing while waiting for several may wait for ever; nobody is promised that here.
+            raise InvalidArgument(argument="wait" if asked.wait else "form")
+        claims = await self._allowed(call, "lock", *forms)
+        if asked.until_ms is not None:
+            claims = await self._allowed(call, "reserve", *forms)
+        owner = _owner(claims, asked.tab, call.caller)
+        wanted = [(form, self._wish(form, owner, claims, call.caller, asked)) for form in forms]
+        decisions = await self._service.lock_all(wanted, call.caller)
+        for form, decision in zip(forms, decisions, strict=True):
+            if isinstance(decision.reply, Refusal):
+                raise self._refused("lock", form, decision, claims)
+        answers = [self._granted(form, decision, owner) for form, decision in zip(forms, decisions, strict=True)]
+        return {"event": "lock", "locks": answers} if several else answers[0]
+
+    def _wish(self, form: FormId, owner: Owner, claims: Claims, session: int, asked: LockRequest) -> Lock:
+        long_wall = None
+        if asked.until_ms is not None:
+            long_wall = self._clock.wall() + min(asked.until_ms, self._service.policy.max_long_ms)
+        return Lock(
+            owner=owner,
+            name=claims.name,
+            session=session,
+            section=form.section,
+            mode=asked.mode,
+            machine=asked.machine,
+            note=asked.note,
+            rid=asked.rid or "",
+            wait=asked.wait,
+            long_wall=long_wall,
+        )
+
+    def _forms(self, topics: Sequence[str]) -> list[FormId]:
+        """In the order of their ids, whatever order was asked for: so stores that lock rows do it in one order."""
+        forms = sorted({self.uris.form(topic) for topic in topics})
+        if len({form.record for form in forms}) != len(topics):
+            raise InvalidArgument(argument="forms")
+        return forms
+
+    async def _takeover(self, call: Call) -> Payload:
+        arguments = call.arguments()
+        form = self.uris.form(arguments.get("form"))
+        asked = request(TakeoverRequest, arguments)
         claims = await self._allowed(call, "lock", form)
         owner = _owner(claims, asked.tab, call.caller)
-        decision = await self._service.lock(
-            form,
-            Lock(
-                owner=owner,
-                name=claims.name,
-                session=call.caller,
-                wall=self._clock.wall(),
-                note=asked.note,
-                rid=asked.rid or "",
-            ),
+        command = Takeover(
+            owner=owner,
+            name=claims.name,
+            session=call.caller,
+            section=form.section,
+            machine=asked.machine,
+            note=asked.note,
+            rid=asked.rid or "",
+            expected_token=asked.expected_token,
+            reason=asked.reason,
+            right=claims.allows("takeover", form),
         )
-        if isinstance(decision.reply, Yours):
-            return self._yours(decision.state, decision.reply, owner)
-        raise self._refused("lock", decision.state, decision.reply, claims)
+        decision = await self._service.takeover(form, command)
+        if isinstance(decision.reply, Refusal):
+            raise self._refused("takeover", form, decision, claims)
+        return self._granted(form, decision, owner)
 
     async def _unlock(self, call: Call) -> Payload:
         arguments = call.arguments()
@@ -130,10 +215,44 @@ class LockComponent(Session):
         asked = request(UnlockRequest, arguments)
         claims = await self._allowed(call, "lock", form)
         owner = _owner(claims, asked.tab, call.caller)
-        decision = await self._service.unlock(form, Unlock(owner, asked.token, asked.leaving), call.caller)
-        if isinstance(decision.reply, Refusal):
-            raise self._refused("unlock", decision.state, decision.reply, claims)
-        return unlock_answer(self.uris, decision.state)
+        return await self._told(call, form, Unlock(owner, asked.token, asked.leaving), claims)
+
+    async def _leave_queue(self, call: Call) -> Payload:
+        arguments = call.arguments()
+        form = self.uris.form(arguments.get("form"))
+        asked = request(LeaveQueueRequest, arguments)
+        claims = await self._allowed(call, "lock", form)
+        return await self._told(call, form, LeaveQueue(_owner(claims, asked.tab, call.caller), form.section), claims)
+
+    async def _ask(self, call: Call) -> Payload:
+        arguments = call.arguments()
+        form = self.uris.form(arguments.get("form"))
+        asked = request(AskRequest, arguments)
+        claims = await self._allowed(call, "lock", form)
+        owner = _owner(claims, asked.tab, call.caller)
+        return await self._told(call, form, AskFor(owner, claims.name, asked.note, form.section), claims)
+
+    async def _answer_ask(self, call: Call) -> Payload:
+        arguments = call.arguments()
+        form = self.uris.form(arguments.get("form"))
+        asked = request(AnswerRequest, arguments)
+        claims = await self._allowed(call, "lock", form)
+        owner = _owner(claims, asked.tab, call.caller)
+        keep_ms = None if asked.answer == "release" else asked.keep_ms or 0
+        return await self._told(call, form, Answer(owner, asked.token, keep_ms), claims)
+
+    async def _told(self, call: Call, form: FormId, command: Command, claims: Claims) -> Payload:
+        decision = await self._service.tell(form, command, call.caller)
+        topic, rev = self.uris.topic(form), decision.state.rev
+        match decision.reply:
+            case Freed():
+                return unlock_answer(topic, rev)
+            case Asking(number, until):
+                return ask_answer(topic, rev, number, max(0, until - self._clock.now()) if until is not None else None)
+            case Yours() as reply:
+                return self._yours(form, decision.state, reply, command.owner if isinstance(command, Answer) else Owner("", ""))
+            case _:
+                raise self._refused(call.procedure.rpartition(".")[2], form, decision, claims)
 
     async def _renew(self, call: Call) -> Payload:
         asked = request(RenewRequest, call.arguments())
@@ -141,26 +260,29 @@ class LockComponent(Session):
         owner = _owner(claims, asked.tab, call.caller)
         forms = [self.uris.form(held.form) for held in asked.locks]
         renewals = [
-            (form, Renew(owner, held.token, call.caller))
+            (form, Renew(owner, held.token, call.caller, asked.active))
             for form, held in zip(forms, asked.locks, strict=True)
             if claims.allows("lock", form)
         ]
         decisions = await self._service.renew(renewals, call.caller)
-        answers = {form: self._renewed(decision, claims, owner) for (form, _), decision in zip(renewals, decisions, strict=True)}
+        answers = {
+            form: self._renewed(form, decision, claims, owner) for (form, _), decision in zip(renewals, decisions, strict=True)
+        }
         return {"locks": [answers.get(form) or lost_answer(self.uris.topic(form), None) for form in forms]}
 
-    def _renewed(self, decision: Decision, claims: Claims, owner: Owner) -> Payload:
+    def _renewed(self, form: FormId, decision: Decision, claims: Claims, owner: Owner) -> Payload:
         if isinstance(decision.reply, Yours):
-            return {**self._yours(decision.state, decision.reply, owner), "event": "renewed"}
-        self._refused("renew", decision.state, decision.reply, claims)
-        return lost_answer(self.uris.topic(decision.state.form), decision.state)
+            return {**self._yours(form, decision.state, decision.reply, owner), "event": "renewed"}
+        self._refused("renew", form, decision, claims)
+        leases = decision.state.held(form.section)
+        return lost_answer(self.uris.topic(form), leases[0] if leases else None)
 
     async def _status(self, call: Call) -> Payload:
         arguments = call.arguments()
         form = self.uris.form(arguments.get("form"))
         request(StatusRequest, arguments)
         await self._allowed(call, "view", form)
-        return self._snapshot(await self._service.read(form))
+        return {**self._snapshot(await self._service.read(form), form), **self._viewing(form)}
 
     async def _list(self, call: Call) -> Payload:
         asked = request(ListRequest, call.arguments())
@@ -168,14 +290,15 @@ class LockComponent(Session):
         if not claims.allows_all("list", asked.type):
             self.note("call.not_allowed", type=asked.type, user=claims.user, right="list")
             raise NotAllowed(type=asked.type, right="list")
-        found = await self._service.find(asked.query(self.uris))
+        found = await self._service.find(asked.query(self.uris, self._clock.wall()))
         return list_answer(self.uris, found, self._service.epoch, self._clock.now(), self._clock.wall())
 
-    async def _allowed(self, call: Call, right: Right, form: FormId) -> Claims:
+    async def _allowed(self, call: Call, right: Right, *forms: FormId) -> Claims:
         claims = await self._claims.of(call.caller)
-        if not claims.allows(right, form):
-            self.note("call.not_allowed", form=form, user=claims.user, right=right)
-            raise NotAllowed(form=self.uris.topic(form), right=right)
+        for form in forms:
+            if not claims.allows(right, form):
+                self.note("call.not_allowed", form=form, user=claims.user, right=right)
+                raise NotAllowed(form=self.uris.topic(form), right=right)
         return claims
 
     # -- what the router tells of sessions and subscriptions
@@ -186,6 +309,7 @@ class LockComponent(Session):
     def _on_leave(self, event: Event) -> None:
         session: int = event.args[0]
         self._claims.left(session)
+        self._viewed(self._viewers.left(session))
         self._when_started(lambda: self._clock.start(self._service.session_lost(session)))
 
     def _on_create(self, event: Event) -> None:
@@ -195,6 +319,12 @@ class LockComponent(Session):
     def _on_subscribe(self, event: Event) -> None:
         session, subscription = event.args
         self._when_started(lambda: self._clock.start(self._greet(session, subscription)))
+
+    def _on_unsubscribe(self, event: Event) -> None:
+        session, subscription = event.args
+        # For a session that has left this comes without one, after `_on_leave`.
+        if session is not None:
+            self._viewed(self._viewers.unsubscribed(session, subscription))
 
     def _when_started(self, work: Callable[[], None]) -> None:
         if self._waiting is None:
@@ -209,11 +339,55 @@ class LockComponent(Session):
             form = self.uris.form(topic)
         except FormLockError:
             return
-        facts = self._snapshot(await self._service.read(form))
+        facts = {**self._snapshot(await self._service.read(form), form), **self._viewing(form)}
         at = self._clock.wall()
         self.tell(topic, {**facts, "status": "subscribed", "at": at}, only=session)
         if facts["holder"] is not None:
             self.tell(topic, {**facts, "status": "locked", "at": at}, only=session)
+        await self._sees(session, subscription, form)
+
+    async def _sees(self, session: int, subscription: int, form: FormId) -> None:
+        self._viewers.subscribed(session, subscription, form)
+        try:
+            claims = await self._claims.of(session)
+        except NotActive:
+            self._viewers.left(session)
+            return
+        self._viewed(self._viewers.known(session, claims.user, claims.name))
+
+    async def _look_around(self) -> None:
+        """After a start: who had what open before it. One question after the other, so that calls are answered between."""
+        try:
+            found = await self.ask("wamp.subscription.list")
+            for subscription in found["exact"]:
+                form = await self._form_of(subscription)
+                if form is not None:
+                    for session in await self.ask("wamp.subscription.list_subscribers", subscription):
+                        await self._sees(session, subscription, form)
+        except (ApplicationError, TransportLost, Disconnected):
+            self.note("viewers.incomplete")
+
+    async def _form_of(self, subscription: int) -> FormId | None:
+        try:
+            return self.uris.form(await self._topic(subscription))
+        except FormLockError:
+            return None
+
+    def _viewed(self, forms: set[FormId]) -> None:
+        """Told once a second at most, however many come and go."""
+        self._changed_views |= forms
+        if self._changed_views and self._views_due is None:
+            self._views_due = self._clock.later(VIEWERS_MS, lambda: self._clock.start(self._tell_viewers()))
+
+    async def _tell_viewers(self) -> None:
+        forms, self._changed_views, self._views_due = self._changed_views, set(), None
+        for form in forms:
+            facts = {**self._snapshot(await self._service.read(form), form), **self._viewing(form)}
+            self.tell(self.uris.topic(form), {**facts, "status": "viewers", "at": self._clock.wall()})
+
+    def _viewing(self, form: FormId) -> Payload:
+        viewers = self._viewers.of(form)
+        return {"viewers": [{"user": user, "name": name} for user, name in viewers[:MAX_NAMES]], "viewer_count": len(viewers)}
 
     async def _topic(self, subscription: int) -> str:
         topic = self._topics.get(subscription)
@@ -237,23 +411,32 @@ class LockComponent(Session):
 
     def _happened(self, event: LockEvent, state: FormState, caller: int | None) -> None:
         facts = {"form": event.form, "user": event.owner.user, "token": event.token, "rev": event.rev}
-        match event:
-            case Granted():
-                self.note("lock.granted", **facts, resumed=event.resumed)
-                self._publish(state, "edit", exclude=caller)
-            case Released():
-                self.note("lock.released", **facts, cause=event.cause)
-                self._publish(state, "released", cause=event.cause)
-            case _:
-                self.note(f"lock.{type(event).__name__.lower()}", **facts)
+        self.note(verb(event), **facts, **own_facts(event))
+        if isinstance(event, Granted):
+            if event.number is not None:
+                # Whose turn it is has not called just now: it is told, and asks for the rest.
+                self._publish(event, state, "granted", only=event.session, number=event.number)
+                caller = event.session
+            self._publish(event, state, "edit", exclude=caller)
+        elif event.public:
+            self._publish(event, state, STATUS[type(event)], **told(event))
 
-    def _publish(self, state: FormState, status: str, exclude: int | None = None, **more: Any) -> None:
-        facts = {**self._snapshot(state), **more, "status": status, "at": self._clock.wall()}
-        self.tell(self.uris.topic(state.form), facts, exclude=exclude)
+    def _publish(
+        self, event: LockEvent, state: FormState, status: str, *, exclude: int | None = None, only: int | None = None, **more: Any
+    ) -> None:
+        """On the topics of all who meet it: of the whole, and of the section, or of those that somebody has open."""
+        record = state.form
+        concerned = {record, event.form} if event.form.section else {record, *self._viewers.sections(record)}
+        for form in concerned:
+            facts = {**self._snapshot(state, form), **more, "status": status, "at": event.wall}
+            self.tell(self.uris.topic(form), facts, exclude=exclude, only=only)
 
     def _probe(self, state: FormState, session: int) -> None:
-        facts = {**self._snapshot(state), "status": "probe", "at": self._clock.wall()}
-        self.tell(self.uris.topic(state.form), facts, only=session)
+        for lease in state.holds:
+            if lease.session == session:
+                form = state.form._replace(section=lease.section)
+                facts = {**self._snapshot(state, form), "status": "probe", "at": self._clock.wall()}
+                self.tell(self.uris.topic(form), facts, only=session)
 
     def _step_down(self) -> None:
         self.warn("locks.stepped_down", why="another process has taken the store over, or it can't be read")
@@ -261,19 +444,29 @@ class LockComponent(Session):
 
     # -- shapes
 
-    def _snapshot(self, state: FormState) -> Payload:
-        return snapshot(self.uris, state, self._service.epoch, self._clock.now(), self._clock.wall())
+    def _snapshot(self, state: FormState, form: FormId) -> Payload:
+        return snapshot(self.uris, state, form, self._service.epoch, self._clock.now(), self._clock.wall())
 
-    def _yours(self, state: FormState, reply: Yours, owner: Owner) -> Payload:
-        topic, renew_ms = self.uris.topic(state.form), self._service.policy.renew_ms
+    def _granted(self, form: FormId, decision: Decision, owner: Owner) -> Payload:
+        match decision.reply:
+            case Yours() as reply:
+                return self._yours(form, decision.state, reply, owner)
+            case InLine(number, position):
+                return queue_answer(self.uris.topic(form), decision.state.rev, self._service.epoch, number, position)
+            case _:
+                raise NotActive
+
+    def _yours(self, form: FormId, state: FormState, reply: Yours, owner: Owner) -> Payload:
+        topic, renew_ms = self.uris.topic(form), self._service.policy.renew_ms
         receipt = self._signer.sign(topic, owner, reply.token, self._clock.wall(), reply.lease_ms)
-        return lock_answer(self.uris, state, reply.token, self._service.epoch, reply.lease_ms, renew_ms, receipt)
+        return lock_answer(topic, state.rev, reply.token, self._service.epoch, reply.lease_ms, renew_ms, receipt)
 
-    def _refused(self, what: str, state: FormState, reply: object, claims: Claims) -> FormLockError:
+    def _refused(self, what: str, form: FormId, decision: Decision, claims: Claims) -> FormLockError:
+        reply, state = decision.reply, decision.state
         error, same_user = (reply.error, reply.same_user) if isinstance(reply, Refusal) else (Lost, False)
-        self.note("lock.refused", call=what, form=state.form, user=claims.user, error=error.name, rev=state.rev)
+        self.note("lock.refused", call=what, form=form, user=claims.user, error=error.name, rev=state.rev)
         now, wall = self._clock.now(), self._clock.wall()
-        return refusal(self.uris, error, state, same_user, self._service.epoch, now, wall)
+        return refusal(self.uris, error, state, form, same_user, self._service.epoch, now, wall)
 
 
 def _owner(claims: Claims, tab: str | None, session: int) -> Owner:

@@ -215,6 +215,9 @@ class FormState:
 
     def sessions(self) -> set[int]:
         """All sessions that this state speaks of: when one of them is lost, something changes."""
+        if len(self.holds) == 1 and not self.waiters and self.holds[0].contest is None:
+            session = self.holds[0].session
+            return {session} if session is not None else set()
         found = {lease.session for lease in self.holds} | {waiter.session for waiter in self.waiters}
         found |= {lease.contest.handover.session for lease in self.holds if lease.contest and lease.contest.handover}
         return {session for session in found if session is not None}

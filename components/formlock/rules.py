@@ -11,12 +11,12 @@
 
 HELD has an attached session, GRACE has none. A takeover goes from one HELD to the next, with a higher token.
 
-A state is that of a whole record. The record's sections are held one by one; the whole conflicts with each of them, and shared leases
-only with exclusive ones. Whoever waits is served in the order of coming: a lease, or somebody earlier in line who is there, keeps out
-whom it conflicts with; others pass.
+A state is that of a whole record. The record's sections are held one by one; the whole conflicts with each of them, and shared
+leases only with exclusive ones. Whoever waits is served in the order of coming: a lease, or somebody earlier in line who is there,
+keeps out whom it conflicts with; others pass.
 
-A page that left frees its form at once; for `reserve_ms` only its own tab can take it again, and as long as nobody else has, that tab
-gets the same token back (docs/adr/0001): a page can't tell whether it is being closed or reloaded.
+A page that left frees its form at once; for `reserve_ms` only its own tab can take it again, and as long as nobody else has, that
+tab gets the same token back (docs/adr/0001): a page can't tell whether it is being closed or reloaded.
 
 Time passes first: whatever is decided, decides on the state as it is at `now`, whether or not a timer has run.
 """
@@ -89,7 +89,7 @@ class Takeover(Wish):
 
 @dataclass(frozen=True, slots=True)
 class Renew:
-    """The owner lives, on this session, and knows its token: that no copy of its tab does. `active`: it does something; None: not said."""
+    """The owner lives, on this session, and knows its token, which no copy of its tab does. `active`: whether it does something."""
 
     owner: Owner
     token: int
@@ -157,8 +157,8 @@ class Tick:
 class Recovered:
     """The service was away, or stood still: the clock that gave the deadlines means nothing any more.
 
-    `living`: the sessions that are there; None: all of before. `grace_ms`: how long owners have to come back, more than usual after a
-    mass return.
+    `living`: the sessions that are there; None: all of before. `grace_ms`: how long owners have to come back, more than usual after
+    a mass return.
     """
 
     living: frozenset[int] | None
@@ -225,8 +225,8 @@ Reply = Yours | InLine | Freed | Asking | Wait | Refusal | Done
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """The state after, what to answer, and what happened, in order; `states` are those right after each event. `probes`: sessions to be
-    asked for a sign of life now."""
+    """The state after, what to answer, and what happened, in order; `states` are those right after each event. `probes`: sessions to
+    be asked for a sign of life now."""
 
     state: FormState
     reply: Reply
@@ -246,20 +246,25 @@ def decide(state: FormState, command: Command, now: int, wall: int, policy: Poli
         _serve(case)
         reply = _HANDLERS[type(command)](case, command)
         if isinstance(reply, Refusal) and not isinstance(command, (Tick, SessionLost)):
-            case.happened(Refused, command.owner, section=getattr(command, "section", ""), call=_CALLS[type(command)], error=reply.error.name)
+            case.happened(
+                Refused, command.owner, section=getattr(command, "section", ""), call=_CALLS[type(command)], error=reply.error.name
+            )
     _serve(case)
     return Decision(case.state, reply, tuple(case.events), tuple(case.states), tuple(case.probes))
 
 
-def decide_all(states: Sequence[FormState], commands: Sequence[Lock], now: int, wall: int, policies: Sequence[Policy]) -> list[Decision]:
+def decide_all(
+    states: Sequence[FormState], commands: Sequence[Lock], now: int, wall: int, policies: Sequence[Policy]
+) -> list[Decision]:
     """Several forms, all or none: unless each is granted, no state is changed but by time, and the replies say why.
 
     Nobody holds one of them while waiting for another, so two who want the same forms can't keep each other out for ever.
     """
-    wanted = [decide(*each, now, wall, policy) for *each, policy in zip(states, commands, policies, strict=True)]
+    cases = list(zip(states, commands, policies, strict=True))
+    wanted = [decide(state, command, now, wall, policy) for state, command, policy in cases]
     if all(isinstance(decision.reply, Yours) for decision in wanted):
         return wanted
-    passed = [decide(state, Tick(), now, wall, policy) for state, policy in zip(states, policies, strict=True)]
+    passed = [decide(state, Tick(), now, wall, policy) for state, _, policy in cases]
     return [
         # Who is being probed stays so: that is what the next try looks for.
         decision if isinstance(decision.reply, Wait | Refusal) else replace(time, reply=Done())
@@ -284,7 +289,9 @@ class _Case:
         if kind.public:
             self.state = replace(self.state, rev=self.state.rev + 1)
         form = self.state.form
-        self.events.append(kind(FormId(form.type, form.id, section) if section else form, owner, token, self.state.rev, **facts))
+        self.events.append(
+            kind(FormId(form.type, form.id, section) if section else form, owner, token, self.state.rev, self.wall, **facts)
+        )
         self.states.append(self.state)
 
     def told(self, kind: type[Event], lease: Lease, **facts: Any) -> None:
@@ -366,7 +373,6 @@ def _serve(case: _Case) -> None:
     for waiter in case.state.waiters:
         if waiter.session is None or _blockers(case.state, waiter, waiter.number) or _reserved(case, waiter) is not None:
             continue
-        case.state = replace(case.state, waiters=tuple(other for other in case.state.waiters if other is not waiter))
         _give(case, waiter, waiter.session, case.policy.claim_ms, number=waiter.number)
 
 
@@ -382,19 +388,23 @@ def _lock(case: _Case, command: Lock) -> Reply:
     if own is not None:
         return _lock_again(case, own, command) if own.mode == command.mode else Refusal(Conflict)
     waiting = next((w for w in case.state.waiters if (w.owner, w.section) == (command.owner, command.section)), None)
+    if waiting is not None and waiting.mode != command.mode:
+        # Another wish: it goes to the end of the line.
+        _forget(case, waiting, "left")
+        waiting = None
     blockers = _blockers(case.state, command, waiting.number if waiting is not None else None)
-    if blockers or (waiting is not None and waiting.mode != command.mode):
+    if blockers:
         if command.wait:
             return _queue(case, command, waiting, blockers)
-        return Refusal(FormLocked, same_user=bool(blockers) and all(b.owner.user == command.owner.user for b in blockers))
-    back = next((left for left in case.state.lefts if (left.lease.owner, left.lease.section) == (command.owner, command.section)), None)
+        return Refusal(FormLocked, same_user=all(b.owner.user == command.owner.user for b in blockers))
+    back = next(
+        (left for left in case.state.lefts if (left.lease.owner, left.lease.section) == (command.owner, command.section)), None
+    )
     if back is not None:
         return _resume(case, command, back)
     reserved = _reserved(case, command)
     if reserved is not None:
         return Wait(reserved)
-    if waiting is not None:
-        case.state = replace(case.state, waiters=tuple(other for other in case.state.waiters if other is not waiting))
     return _yours(case, _give(case, command, command.session, long_wall=command.long_wall))
 
 
@@ -429,10 +439,12 @@ def _give(
 
 
 def _hold(case: _Case, lease: Lease, rid: str) -> None:
-    """The lease is one of the state's; whoever left this part of the form before can't come back to it."""
+    """The lease is one of the state's: its owner waits no more, and whoever left this part of the form can't come back to it."""
     part = FormId("", "", lease.section)
     lefts = tuple(left for left in case.state.lefts if not part.overlaps(FormId("", "", left.lease.section)))
-    case.state = replace(case.state, token=max(case.state.token, lease.token), holds=(*case.state.holds, lease), lefts=lefts)
+    waiters = tuple(w for w in case.state.waiters if (w.owner, w.section) != (lease.owner, lease.section))
+    holds = (*case.state.holds, lease)
+    case.state = replace(case.state, token=max(case.state.token, lease.token), holds=holds, lefts=lefts, waiters=waiters)
     _remember(case, lease, rid)
 
 
@@ -450,7 +462,9 @@ def _lock_again(case: _Case, lease: Lease, command: Lock) -> Reply:
         # The page that did not answer may only be asleep. A new token makes sure that it has lost when it wakes (docs/adr/0005).
         token = case.state.token + 1
         case.state = replace(case.state, token=token)
-        again = case.change(lease, token=token, session=command.session, deadline=_fresh(case, lease), heard_at=case.now, silent=False)
+        again = case.change(
+            lease, token=token, session=command.session, deadline=_fresh(case, lease), heard_at=case.now, silent=False
+        )
         _remember(case, again, command.rid)
         case.told(Granted, again, session=command.session)
         return _yours(case, again)
@@ -532,7 +546,7 @@ def _session_lost(case: _Case, command: SessionLost) -> Reply:
     for lease in case.state.holds:
         handover = lease.contest.handover if lease.contest is not None else None
         if handover is not None and handover.session == command.session:
-            lease = case.contest(lease, handover=None)  # noqa: PLW2901 (the same lease, changed)
+            lease = case.contest(lease, handover=None)
             case.told(HandoverEnded, lease, by=handover.owner)
         if lease.session == command.session:
             _detach(case, lease, case.now)
@@ -559,6 +573,10 @@ def _detach(case: _Case, lease: Lease, since: int) -> None:
 def _release(case: _Case, lease: Lease, cause: Cause) -> None:
     case.state = replace(case.state, holds=tuple(held for held in case.state.holds if held is not lease))
     case.told(Released, lease, cause=cause)
+    handover = lease.contest.handover if lease.contest is not None else None
+    if handover is not None:
+        # Whoever wanted to take it over has it without more ado.
+        _give(case, handover, handover.session, section=lease.section)
 
 
 # -- the line
@@ -568,7 +586,7 @@ def _queue(case: _Case, command: Lock, waiting: Waiter | None, blockers: Sequenc
     policy = case.policy
     if not policy.queue:
         return Refusal(FormLocked)
-    facts = {
+    facts: dict[str, Any] = {
         "name": command.name, "session": command.session, "mode": command.mode, "machine": command.machine, "note": command.note,
         "rid": command.rid, "deadline": None,
     }  # fmt: skip
@@ -582,7 +600,7 @@ def _queue(case: _Case, command: Lock, waiting: Waiter | None, blockers: Sequenc
         return Refusal(TooMany)
     else:
         number = case.number()
-        waiter = Waiter(number=number, owner=command.owner, since_wall=case.wall, section=command.section, **facts)  # type: ignore[arg-type]
+        waiter = Waiter(number=number, owner=command.owner, since_wall=case.wall, section=command.section, **facts)
         case.state = replace(case.state, waiters=(*case.state.waiters, waiter))
         case.happened(Queued, command.owner, section=command.section, number=number)
     for blocker in blockers:
@@ -707,7 +725,14 @@ def _take(case: _Case, lease: Lease, command: Takeover, same_user: bool) -> Repl
         return Refusal(Conflict)
     handover_ms = case.policy.handover_ms
     handover = underway or Handover(
-        command.owner, command.name, command.session, command.reason, command.note, command.machine, command.rid, case.now + handover_ms
+        command.owner,
+        command.name,
+        command.session,
+        command.reason,
+        command.note,
+        command.machine,
+        command.rid,
+        case.now + handover_ms,
     )
     if handover_ms and lease.session is not None and not same_user and not lease.machine and not lease.unclaimed:
         if underway is None:
@@ -752,7 +777,10 @@ def _clock_again(case: _Case, lease: Lease) -> Lease:
     facts: dict[str, Any] = {}
     if lease.ends_wall is not None:
         ends_at = case.now + max(0, lease.ends_wall - case.wall)
-        facts |= {"ends_at": ends_at, "warn_at": max(case.now, ends_at - case.policy.warn_ms) if lease.ends_at is None or lease.warn_at is not None else None}
+        facts |= {
+            "ends_at": ends_at,
+            "warn_at": max(case.now, ends_at - case.policy.warn_ms) if lease.ends_at is None or lease.warn_at is not None else None,
+        }
     if lease.idle_wall is not None and case.policy.idle_release_ms:
         facts["idle_until"] = case.now + case.policy.idle_release_ms
     lease = case.change(lease, **facts) if facts else lease
@@ -766,15 +794,15 @@ def _clock_again(case: _Case, lease: Lease) -> Lease:
 
 def _recover_lease(case: _Case, lease: Lease, alive: bool, grace_ms: int) -> None:
     if lease.long_wall is not None:
-        deadline = case.now + max(0, lease.long_wall - case.wall)
-        lease = case.change(lease, deadline=deadline, session=lease.session if alive else None, probe=None)
-    elif alive:
+        lease = case.change(lease, deadline=case.now + max(0, lease.long_wall - case.wall))
+    if alive:
         case.change(lease, deadline=_fresh(case, lease), heard_at=case.now, probe=None)
     elif _ends_with_session(lease.owner) or lease.unclaimed:
         _release(case, lease, "unclaimed" if lease.unclaimed else "session_lost")
     else:
         attached = lease.session is not None
-        lease = case.change(lease, session=None, probe=None, deadline=case.now + grace_ms)
+        deadline = lease.deadline if lease.long_wall is not None else case.now + grace_ms
+        lease = case.change(lease, session=None, probe=None, deadline=deadline)
         if attached:
             case.told(Detached, lease)
 
@@ -796,7 +824,8 @@ def _blockers(state: FormState, wish: Wish | Waiter, number: int | None) -> list
         return wish.mode == "exclusive" or other.mode == "exclusive"
 
     earlier = [w for w in state.waiters if w.session is not None and (number is None or w.number < number)]
-    return [other for other in (*state.holds, *earlier) if conflicts(other)]
+    others: list[Lease | Waiter] = [*state.holds, *earlier]
+    return [other for other in others if conflicts(other)]
 
 
 def _reserved(case: _Case, wish: Wish | Waiter) -> int | None:

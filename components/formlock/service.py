@@ -17,13 +17,16 @@ from formlock.rules import (
     Decision,
     Lock,
     Recovered,
+    Refusal,
     Renew,
     SessionLost,
+    Takeover,
     Tick,
     Unlock,
     Wait,
     Yours,
     decide,
+    decide_all,
 )
 from formlock.stores import LockStore
 
@@ -112,22 +115,35 @@ class LockService:
     # -- commands
 
     async def lock(self, form: FormId, command: Lock) -> Decision:
-        """Ask for the form, as patiently as the rules say: for a probe's answer, or for a page that may be coming back.
+        """Ask for the form. The reply is Yours, InLine or a Refusal."""
+        (decision,) = await self.lock_all([(form, command)], command.session)
+        return decision
 
-        The reply is Yours or a Refusal.
-        """
+    async def lock_all(self, wanted: Sequence[tuple[FormId, Lock]], session: int) -> Sequence[Decision]:
+        """Ask for several forms, all or none (rules.decide_all), as patiently as the rules say: for a probe's answer, or for a page
+        that may be coming back. If not all are Yours, those that stand in the way have a Refusal."""
+        commands = [replace(command, waits=self._store.waits(command.owner.user)) for _, command in wanted]
+        async with self._calling(session) as caller:
+            while True:
+                decisions = await self._all([form for form, _ in wanted], commands, session)
+                waits = [decision.reply for decision in decisions if isinstance(decision.reply, Wait)]
+                if not waits or any(isinstance(decision.reply, Refusal) for decision in decisions):
+                    return decisions
+                commands = [_again(command, decision) for command, decision in zip(commands, decisions, strict=True)]
+                await self._changed([form for form, _ in wanted], min(wait.until for wait in waits))
+                if caller.left:
+                    # Nobody is there any more to be given anything.
+                    raise NotActive
+
+    async def takeover(self, form: FormId, command: Takeover) -> Decision:
+        """Take the form from whoever has it. The reply is Yours, after the old holder's moment is over, or a Refusal."""
         async with self._calling(command.session) as caller:
             while True:
                 decision = await self._decide(form, command, command.session)
-                wait = decision.reply
-                if not isinstance(wait, Wait):
+                if not isinstance(decision.reply, Wait):
                     return decision
-                if wait.probe is not None:
-                    command = replace(command, probed_since=wait.probed_since)
-                    self._probe(decision.state, wait.probe)
-                await self._changed(form, wait.until)
+                await self._changed([form], decision.reply.until)
                 if caller.left:
-                    # Nobody is there any more to be given anything.
                     raise NotActive
 
     async def renew(self, renewals: Sequence[tuple[FormId, Renew]], session: int) -> list[Decision]:
@@ -135,24 +151,30 @@ class LockService:
         async with self._calling(session):
             return await self._together(self._decide(form, command, session) for form, command in renewals)
 
-    async def unlock(self, form: FormId, command: Unlock, session: int) -> Decision:
-        """Give the form back. The reply is Freed or a Refusal."""
+    async def tell(self, form: FormId, command: Command, session: int) -> Decision:
+        """Any other command: Unlock, LeaveQueue, AskFor, Answer, HandOver. The reply is theirs, or a Refusal."""
         async with self._calling(session):
             return await self._decide(form, command, session)
+
+    async def unlock(self, form: FormId, command: Unlock, session: int) -> Decision:
+        """Give the form back. The reply is Freed or a Refusal."""
+        return await self.tell(form, command, session)
 
     async def read(self, form: FormId) -> FormState:
         """The form's state as of now, time applied."""
         await self._ready()
         state = await self._store.read(form)
-        return decide(state, Tick(), self._clock.now(), self._policy).state
+        return self._now(state)
 
     async def find(self, query: Query) -> Found:
         """A page of locked forms as of now, time applied."""
         await self._ready()
         found = await self._store.find(query)
-        now = self._clock.now()
-        states = (decide(state, Tick(), now, self._policy).state for state in found.states)
-        return replace(found, states=tuple(state for state in states if query.matches(state.lease)))
+        states = (self._now(state) for state in found.states)
+        return replace(found, states=tuple(state for state in states if query.matches(state)))
+
+    def _now(self, state: FormState) -> FormState:
+        return decide(state, Tick(), self._clock.now(), self._clock.wall(), self._policy).state
 
     async def session_lost(self, session: int) -> None:
         """The router says that the session has left."""
@@ -197,32 +219,58 @@ class LockService:
         await self._ready()
         return await self._transact(form, command, caller)
 
+    async def _all(self, forms: Sequence[FormId], commands: Sequence[Lock], caller: int) -> Sequence[Decision]:
+        if len(forms) == 1:
+            return [await self._decide(forms[0], commands[0], caller)]
+        await self._ready()
+        policies = [self._policy for _ in forms]
+        return await self._commit(
+            [form.record for form in forms],
+            lambda states: decide_all(states, commands, self._clock.now(), self._clock.wall(), policies),
+            caller,
+        )
+
     async def _transact(self, form: FormId, command: Command, caller: int | None) -> Decision:
+        def decided(states: Sequence[FormState]) -> Sequence[Decision]:
+            return [decide(states[0], command, self._clock.now(), self._clock.wall(), self._policy)]
+
+        (decision,) = await self._commit([form.record], decided, caller)
+        return decision
+
+    async def _commit(
+        self, forms: Sequence[FormId], decided: Callable[[Sequence[FormState]], Sequence[Decision]], caller: int | None
+    ) -> Sequence[Decision]:
         try:
-            decision = await self._store.transact(form, lambda state: decide(state, command, self._clock.now(), self._policy))
+            decisions = await self._store.transact(forms, decided)
         except NotActive:
             if self._store.stepped_down and not self._stopped:
                 self._stopped = True
                 self._stepped_down()
             raise
-        for event, state in zip(decision.events, decision.states, strict=True):
-            self._happened(event, state, caller)
-        if decision.events or isinstance(decision.reply, Yours):
-            for changed in self._waiting.pop(form, ()):
-                changed.keep(None)
+        for form, decision in zip(forms, decisions, strict=True):
+            for event, state in zip(decision.events, decision.states, strict=True):
+                self._happened(event, state, caller)
+            for session in decision.probes:
+                self._probe(decision.state, session)
+            if any(event.changes for event in decision.events) or isinstance(decision.reply, Yours):
+                for changed in self._waiting.pop(form, ()):
+                    changed.keep(None)
         self._arm()
-        return decision
+        return decisions
 
-    async def _changed(self, form: FormId, until: int) -> None:
-        """Until something has happened to the form, or the time has come."""
+    async def _changed(self, forms: Sequence[FormId], until: int) -> None:
+        """Until something has happened to one of the forms, or the time has come."""
         changed = self._after(until - self._clock.now())
-        self._waiting.setdefault(form, set()).add(changed)
+        records = {form.record for form in forms}
+        for form in records:
+            self._waiting.setdefault(form, set()).add(changed)
         await changed
-        waiting = self._waiting.get(form)
-        if waiting is not None:
-            waiting.discard(changed)
-            if not waiting:
-                del self._waiting[form]
+        for form in records:
+            waiting = self._waiting.get(form)
+            if waiting is not None:
+                waiting.discard(changed)
+                if not waiting:
+                    del self._waiting[form]
 
     # -- deadlines
 
@@ -281,14 +329,14 @@ class LockService:
             awake.keep(None)
 
     async def _recover(self, living: Collection[int] | None) -> None:
-        alive: dict[FormId, bool] = {}
-        for form in self._store.held():
-            lease = (await self._store.read(form)).lease
-            if lease is not None:
-                alive[form] = lease.session is not None and (living is None or lease.session in living)
-        returning = sum(not there for there in alive.values())
+        forms = self._store.held()
+        alive = frozenset(living) if living is not None else None
+        returning = 0
+        for form in forms:
+            for lease in (await self._store.read(form)).holds:
+                returning += lease.session is None or (alive is not None and lease.session not in alive)
         grace = max(self._policy.grace_ms, RETURN_BASE_MS + returning * 1_000 // RETURNS_PER_SECOND)
-        await self._together(self._transact(form, Recovered(there, grace), None) for form, there in alive.items())
+        await self._together(self._transact(form, Recovered(alive, grace), None) for form in forms)
 
     # -- time and company
 
@@ -320,3 +368,8 @@ class LockService:
         if errors:
             raise errors[0]
         return [results[number] for number in range(len(waiting))]
+
+
+def _again(command: Lock, decision: Decision) -> Lock:
+    wait = decision.reply
+    return replace(command, probed_since=wait.probed_since) if isinstance(wait, Wait) and wait.probed_since is not None else command

@@ -57,14 +57,14 @@ class Uris:
 
     def topic(self, form: FormId) -> str:
         """The form's topic, which is what the wire calls `form`."""
-        return f"{self.forms}{form.type}.{form.id}"
+        return f"{self.forms}{form}"
 
     def form(self, topic: object) -> FormId:
-        """The form behind a topic; whatever is not exactly one form's topic raises InvalidForm."""
+        """The form, or section of one, behind a topic; whatever is not exactly one's topic raises InvalidForm."""
         if isinstance(topic, str) and len(topic) <= MAX_TOPIC_LENGTH and topic.startswith(self.forms):
             parts = topic[len(self.forms) :].split(".")
-            if len(parts) == 2 and all(_PART.fullmatch(part) for part in parts):
-                return FormId(parts[0], parts[1])
+            if len(parts) in (2, 3) and all(_PART.fullmatch(part) for part in parts):
+                return FormId(*parts)
         raise InvalidForm
 
 

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
 from msgspec import Meta, Struct
 
-from formlock.errors import FormLocked, FormLockError, InvalidArgument, InvalidForm, Lost
-from formlock.model import FormState, Found, Lease, Query
+from formlock.errors import Conflict, FormLocked, FormLockError, InvalidArgument, InvalidForm, Lost
+from formlock.model import Ask, Contest, FormId, FormState, Found, Handover, Lease, Mode, Query, Waiter
 from formlock.uris import Uris
 
 MAX_NOTE_LENGTH = 200
@@ -24,19 +24,60 @@ MAX_TOKEN = 2**53 - 1
 # A tab that holds more forms renews them in several calls.
 MAX_LOCKS_PER_CALL = 200
 MAX_LIST = 200
+MAX_FORMS_PER_CALL = 50
 
 Name = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_:-]+\Z")]
 Token = Annotated[int, Meta(ge=1, le=MAX_TOKEN)]
 Note = Annotated[str, Meta(max_length=MAX_NOTE_LENGTH)]
+# A year is longer than any policy allows.
+Milliseconds = Annotated[int, Meta(ge=0, le=366 * 86_400_000)]
 Payload = dict[str, Any]
 
 
 class LockRequest(Struct, forbid_unknown_fields=True):
-    """Of `lock`, beside the form."""
+    """Of `lock`, beside the form. `forms`: several, all or none. `until_ms`: a deliberate long lock."""
 
     tab: Name | None = None
     note: Note = ""
     rid: Name | None = None
+    forms: Annotated[list[str], Meta(min_length=1, max_length=MAX_FORMS_PER_CALL)] | None = None
+    wait: bool = False
+    mode: Mode = "exclusive"
+    machine: bool = False
+    until_ms: Milliseconds | None = None
+
+
+class TakeoverRequest(Struct, forbid_unknown_fields=True):
+    """Of `takeover`, beside the form."""
+
+    expected_token: Token
+    tab: Name | None = None
+    reason: Note = ""
+    note: Note = ""
+    machine: bool = False
+    rid: Name | None = None
+
+
+class AskRequest(Struct, forbid_unknown_fields=True):
+    """Of `ask`, beside the form."""
+
+    tab: Name | None = None
+    note: Note = ""
+
+
+class AnswerRequest(Struct, forbid_unknown_fields=True):
+    """Of `answer`, beside the form."""
+
+    token: Token
+    answer: Literal["release", "keep"]
+    tab: Name | None = None
+    keep_ms: Milliseconds | None = None
+
+
+class LeaveQueueRequest(Struct, forbid_unknown_fields=True):
+    """Of `leave_queue`, beside the form."""
+
+    tab: Name | None = None
 
 
 class UnlockRequest(Struct, forbid_unknown_fields=True):
@@ -60,6 +101,7 @@ class RenewRequest(Struct, forbid_unknown_fields=True):
 
     locks: Annotated[list[HeldLock], Meta(max_length=MAX_LOCKS_PER_CALL)]
     tab: Name | None = None
+    active: bool | None = None
 
 
 class StatusRequest(Struct, forbid_unknown_fields=True):
@@ -72,19 +114,33 @@ class ListRequest(Struct, forbid_unknown_fields=True):
     type: Name | None = None
     user: Annotated[str, Meta(max_length=MAX_USER_LENGTH)] | None = None
     state: Literal["held", "grace"] | None = None
+    idle: bool | None = None
+    machine: bool | None = None
+    waited_for: bool | None = None
+    held_ms: Milliseconds | None = None
     after: str | None = None
     limit: Annotated[int, Meta(ge=1, le=MAX_LIST)] = 100
 
-    def query(self, uris: Uris) -> Query:
+    def query(self, uris: Uris, wall: int) -> Query:
         """InvalidArgument for an `after` that is no form."""
         try:
             after = uris.form(self.after) if self.after is not None else None
         except InvalidForm:
             raise InvalidArgument(argument="after") from None
-        return Query(self.type, self.user, None if self.state is None else self.state == "held", after, self.limit)
+        return Query(
+            type=self.type,
+            user=self.user,
+            attached=None if self.state is None else self.state == "held",
+            idle=self.idle,
+            machine=self.machine,
+            waited_for=self.waited_for,
+            since_wall=wall - self.held_ms if self.held_ms is not None else None,
+            after=after,
+            limit=self.limit,
+        )
 
 
-Request = TypeVar("Request", LockRequest, UnlockRequest, RenewRequest, StatusRequest, ListRequest)
+Request = TypeVar("Request", bound=Struct)
 
 
 def request(kind: type[Request], arguments: Mapping[str, Any]) -> Request:
@@ -94,8 +150,9 @@ def request(kind: type[Request], arguments: Mapping[str, Any]) -> Request:
         parsed = msgspec.convert(fields, kind)
     except msgspec.ValidationError as error:
         raise InvalidArgument(argument=_culprit(str(error))) from None
-    if isinstance(parsed, LockRequest) and not is_one_line(parsed.note):
-        raise InvalidArgument(argument="note")
+    for name in ("note", "reason"):
+        if not is_one_line(getattr(parsed, name, "")):
+            raise InvalidArgument(argument=name)
     return parsed
 
 
@@ -115,61 +172,122 @@ def is_one_line(text: str) -> bool:
 # -- what is sent
 
 
-def snapshot(uris: Uris, state: FormState, epoch: str, now: int, wall: int) -> Payload:
-    """The whole public state of a form."""
+def snapshot(uris: Uris, state: FormState, form: FormId, epoch: str, now: int, wall: int) -> Payload:
+    """The whole public state of a form, or of one section, as somebody who wants it meets it."""
+    leases = state.held(form.section)
+    lease = leases[0] if leases else None
     return {
-        "form": uris.topic(state.form),
-        "state": _state_name(state.lease),
-        **_holder(state.lease, now, wall),
-        "token": state.token,
+        "form": uris.topic(form),
+        "state": _state_name(lease),
+        **_holder(lease, now, wall),
+        "token": lease.token if lease is not None else state.token,
         "epoch": epoch,
         "rev": state.rev,
+        **_more(uris, state, form, leases, now, wall),
     }
+
+
+def _more(uris: Uris, state: FormState, form: FormId, leases: Sequence[Lease], now: int, wall: int) -> Payload:
+    """What is not the case is not said: most forms have one holder, and nobody who waits or asks."""
+    facts: Payload = {}
+    if len(leases) > 1 or any(lease.section != form.section or lease.mode != "exclusive" for lease in leases):
+        facts["holders"] = [
+            {**_somebody(lease), "form": uris.topic(_part(state, lease)), "mode": lease.mode, "token": lease.token}
+            for lease in leases
+        ]
+    waiters = [waiter for waiter in state.waiters if form.overlaps(FormId("", "", waiter.section))]
+    if waiters:
+        facts["waiters"] = [{"number": waiter.number, **_somebody(waiter)} for waiter in waiters]
+    for lease in leases[:1]:
+        if lease.machine:
+            facts["machine"] = True
+        if lease.idle_wall is not None:
+            facts["idle_ms"] = max(0, wall - lease.idle_wall)
+        if lease.long_wall is not None:
+            facts["until_ms"] = max(0, lease.long_wall - wall)
+        if lease.contest is not None:
+            facts |= _contest(lease.contest, now)
+    return facts
+
+
+def _contest(contest: Contest, now: int) -> Payload:
+    facts: Payload = {}
+    if contest.asks:
+        facts["asks"] = [{"number": ask.number, **_somebody(ask), "note": ask.note} for ask in contest.asks]
+        facts["answer_in_ms"] = max(0, contest.ask_until - now) if contest.ask_until is not None else None
+    if contest.kept_until is not None and contest.kept_until > now:
+        facts["kept_ms"] = contest.kept_until - now
+    if contest.handover is not None:
+        handover = contest.handover
+        facts["handover"] = {**_somebody(handover), "reason": handover.reason, "in_ms": max(0, handover.until - now)}
+    return facts
+
+
+def _part(state: FormState, lease: Lease) -> FormId:
+    return state.form._replace(section=lease.section)
+
+
+def _somebody(who: Lease | Waiter | Ask | Handover) -> Payload:
+    return {"user": who.owner.user, "name": who.name}
 
 
 def list_answer(uris: Uris, found: Found, epoch: str, now: int, wall: int) -> Payload:
     """Of `list`."""
     return {
-        "forms": [snapshot(uris, state, epoch, now, wall) for state in found.states],
+        "forms": [snapshot(uris, state, state.form, epoch, now, wall) for state in found.states],
         "after": uris.topic(found.after) if found.after is not None else None,
         "epoch": epoch,
     }
 
 
-def lock_answer(uris: Uris, state: FormState, token: int, epoch: str, lease_ms: int, renew_ms: int, receipt: str) -> Payload:
-    """Of `lock`; `renew` has the same for each lock, as event "renewed"."""
+def lock_answer(topic: str, rev: int, token: int, epoch: str, lease_ms: int, renew_ms: int, receipt: str) -> Payload:
+    """Of `lock` and `takeover`; `renew` has the same for each lock, as event "renewed"."""
     return {
         "event": "lock",
-        "form": uris.topic(state.form),
+        "form": topic,
         "token": token,
         "epoch": epoch,
-        "rev": state.rev,
+        "rev": rev,
         "lease_ms": lease_ms,
         "renew_ms": renew_ms,
         "receipt": receipt,
     }
 
 
-def unlock_answer(uris: Uris, state: FormState) -> Payload:
-    """Of `unlock`."""
-    return {"event": "released", "form": uris.topic(state.form), "rev": state.rev}
+def queue_answer(topic: str, rev: int, epoch: str, number: int, position: int) -> Payload:
+    """Of `lock` with `wait`, when the form is not free."""
+    return {"event": "queued", "form": topic, "number": number, "position": position, "epoch": epoch, "rev": rev}
 
 
-def lost_answer(topic: str, state: FormState | None) -> Payload:
-    """Of `renew`, for a lock that has ended; None for a form that never was one."""
-    return {"event": "lost", "form": topic, "holder": _person(state.lease) if state is not None else None}
+def unlock_answer(topic: str, rev: int) -> Payload:
+    """Of `unlock`, `leave_queue`, and of an answer that gives the form up."""
+    return {"event": "released", "form": topic, "rev": rev}
+
+
+def ask_answer(topic: str, rev: int, number: int, in_ms: int | None) -> Payload:
+    """Of `ask`: the holder has been asked, and has so long to answer."""
+    return {"event": "asked", "form": topic, "number": number, "answer_in_ms": in_ms, "rev": rev}
+
+
+def lost_answer(topic: str, holder: Lease | None) -> Payload:
+    """Of `renew`, for a lock that has ended, with who has the form now."""
+    return {"event": "lost", "form": topic, "holder": _person(holder)}
 
 
 def refusal(
-    uris: Uris, error: type[FormLockError], state: FormState, same_user: bool, epoch: str, now: int, wall: int
+    uris: Uris, error: type[FormLockError], state: FormState, form: FormId, same_user: bool, epoch: str, now: int, wall: int
 ) -> FormLockError:
     """A refusal of the rules with the facts that its error carries."""
-    topic = uris.topic(state.form)
+    topic = uris.topic(form)
+    leases = state.held(form.section)
+    lease = leases[0] if leases else None
     if error is FormLocked:
-        facts = _holder(state.lease, now, wall)
-        return error(form=topic, status="locked", same_user=same_user, epoch=epoch, rev=state.rev, **facts)
+        facts = {**snapshot(uris, state, form, epoch, now, wall), "status": "locked", "same_user": same_user}
+        return error(**facts)
     if error is Lost:
-        return error(form=topic, holder=_person(state.lease))
+        return error(form=topic, holder=_person(lease))
+    if error is Conflict:
+        return error(form=topic, holder=_person(lease), token=lease.token if lease is not None else None)
     return error(form=topic)
 
 

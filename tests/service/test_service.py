@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from formlock.errors import FormLocked, Lost, NotActive
-from formlock.events import Event, Granted, Released
+from formlock.events import Event, Granted, Refused, Released
 from formlock.model import FormId, FormState, Owner, Query
 from formlock.policy import Policy
 from formlock.rules import Decision, Freed, Lock, Refusal, Renew, Unlock, Yours
@@ -52,7 +52,7 @@ class World:
         return self
 
     def locking(self, owner: Owner = ANN, session: int = 1, form: FormId = FORM) -> Task:
-        return Task(self.service.lock(form, Lock(owner, owner.user, session, self.clock.wall())))
+        return Task(self.service.lock(form, Lock(owner=owner, name=owner.user, session=session)))
 
     def lock(self, owner: Owner = ANN, session: int = 1, form: FormId = FORM) -> Decision:
         decision: Decision = self.clock.settle(self.locking(owner, session, form))
@@ -99,7 +99,7 @@ def test_lock_refuse_unlock(world: World) -> None:
     assert world.lock(BOB, 2).reply == Refusal(FormLocked)
     done = world.clock.run(world.service.unlock(FORM, Unlock(ANN, got.reply.token), session=1))
     assert done.reply == Freed()
-    assert [(type(event), caller) for event, caller in world.happened] == [(Granted, 1), (Released, 1)]
+    assert [(type(event), caller) for event, caller in world.happened] == [(Granted, 1), (Refused, 2), (Released, 1)]
 
 
 def test_stores_first_publishes_second_answers_last(tmp_path: Path) -> None:
@@ -163,16 +163,16 @@ def test_session_lost_touches_only_its_own_forms(world: World) -> None:
     """By the index: the forms of other sessions are not even looked at."""
     for number in range(50):
         world.lock(Owner("x", str(number)), number, FormId("t", str(number)))
-    touched: list[FormId] = []
+    touched: list[list[FormId]] = []
     transact = world.store.transact
 
-    async def watched(form: FormId, decide: Any) -> Any:
-        touched.append(form)
-        return await transact(form, decide)
+    async def watched(forms: list[FormId], decide: Any) -> Any:
+        touched.append(forms)
+        return await transact(forms, decide)
 
     world.store.transact = watched  # type: ignore[method-assign]
     world.clock.run(world.service.session_lost(7))
-    assert touched == [FormId("t", "7")]
+    assert touched == [[FormId("t", "7")]]
 
 
 def test_a_caller_that_left_in_mid_call(tmp_path: Path) -> None:
@@ -320,7 +320,7 @@ def test_a_failed_write_after_a_restart(tmp_path: Path) -> None:
     """What a restart sets anew (deadlines, times of attempts) is no sign of another writer: the store goes on."""
     clock = FakeClock()
     world = World(clock, opened("sqlite", clock, tmp_path)).start()
-    token = clock.run(world.service.lock(FORM, Lock(ANN, "Ann", 1, 0, rid="r1"))).state.token
+    token = clock.run(world.service.lock(FORM, Lock(owner=ANN, name="Ann", session=1, rid="r1"))).state.token
     clock.run(world.service.stop())
     clock.jump(60_000)
     store = opened("sqlite", clock, tmp_path)

@@ -16,7 +16,7 @@ from formlock.stores import StoreError, open_store
 from formlock.stores.sqlite import SqliteStore
 from formlock.testing import FakeClock, StoreConformance
 from formlock.testing.clock import Task
-from formlock.testing.conformance import ONE, TWO, freed, given, moved
+from formlock.testing.conformance import ONE, TWO, freed, given, moved, one
 
 
 def opened(clock: FakeClock, path: Path) -> SqliteStore:
@@ -48,7 +48,7 @@ def test_durable_before_the_answer(tmp_path: Path) -> None:
     """When `transact` has answered, another connection reads the decision from the file."""
     clock = FakeClock()
     store = opened(clock, tmp_path)
-    task = Task(store.transact(ONE, given))
+    task = Task(one(store, ONE, given))
     assert not task.done, "answered before it was written"
     clock.settle(task)
     rows = sqlite3.connect(tmp_path / "locks.sqlite").execute("SELECT form FROM form").fetchall()
@@ -60,8 +60,8 @@ def test_reads_wait_for_durability(tmp_path: Path) -> None:
     """What builds on a decision in flight (a read, a renewal) is not answered before that decision is durable."""
     clock = FakeClock()
     store = opened(clock, tmp_path)
-    write = Task(store.transact(ONE, given))
-    read, renewal = Task(store.read(ONE)), Task(store.transact(ONE, moved(5)))  # type: ignore[arg-type]
+    write = Task(one(store, ONE, given))
+    read, renewal = Task(store.read(ONE)), Task(one(store, ONE, moved(5)))  # type: ignore[arg-type]
     assert not read.done
     assert not renewal.done
     assert clock.settle(read).lease is not None
@@ -74,10 +74,10 @@ def test_renewal_costs_no_write(tmp_path: Path) -> None:
     """A decision without events is answered at once and writes nothing."""
     clock = FakeClock()
     store = opened(clock, tmp_path)
-    clock.run(store.transact(ONE, given))
+    clock.run(one(store, ONE, given))
     before = (tmp_path / "locks.sqlite-wal").read_bytes()
-    assert Task(store.transact(ONE, moved(5))).done  # type: ignore[arg-type]
-    clock.run(store.transact(TWO, given))
+    assert Task(one(store, ONE, moved(5))).done  # type: ignore[arg-type]
+    clock.run(one(store, TWO, given))
     clock.run(store.close())
     store = opened(clock, tmp_path)
     assert before
@@ -90,11 +90,11 @@ def test_failed_commit_takes_everything_back(tmp_path: Path) -> None:
     and the next decision works."""
     clock = FakeClock()
     store = opened(clock, tmp_path)
-    clock.run(store.transact(ONE, given))
-    clock.run(store.transact(ONE, moved(77_000)))  # type: ignore[arg-type]
+    clock.run(one(store, ONE, given))
+    clock.run(one(store, ONE, moved(77_000)))  # type: ignore[arg-type]
     before = clock.run(store.read(ONE))
     on_writer(store, clock, lambda connection: connection.execute("PRAGMA query_only = ON"))
-    failing = [Task(store.transact(ONE, freed)), Task(store.transact(ONE, given)), Task(store.transact(TWO, given))]
+    failing = [Task(one(store, ONE, freed)), Task(one(store, ONE, given)), Task(one(store, TWO, given))]
     waiting = Task(store.read(ONE))
     for task in [*failing, waiting]:
         with pytest.raises(NotActive):
@@ -102,7 +102,7 @@ def test_failed_commit_takes_everything_back(tmp_path: Path) -> None:
     on_writer(store, clock, lambda connection: connection.execute("PRAGMA query_only = OFF"))
     assert clock.run(store.read(ONE)) == before
     assert clock.run(store.read(TWO)).lease is None
-    assert clock.run(store.transact(ONE, given)).state.token == before.token + 1
+    assert clock.run(one(store, ONE, given)).state.token == before.token + 1
     clock.run(store.close())
 
 
@@ -128,7 +128,7 @@ def test_commit_that_succeeded_although_it_reported_an_error(tmp_path: Path) -> 
     write = store._write
     store._write = lambda connection, batch: write(Lying(connection), batch)  # type: ignore[assignment,arg-type,method-assign]
     with pytest.raises(NotActive):
-        clock.run(store.transact(ONE, given))
+        clock.run(one(store, ONE, given))
     store._write = write  # type: ignore[method-assign]
     state = clock.run(store.read(ONE))
     assert state.lease is not None
@@ -140,14 +140,14 @@ def test_taken_over(tmp_path: Path) -> None:
     """Two processes on one file: the first one's next write fails and it steps down; the second goes on with higher tokens."""
     clock = FakeClock()
     first = opened(clock, tmp_path)
-    token = clock.run(first.transact(ONE, given)).state.token
+    token = clock.run(one(first, ONE, given)).state.token
     second = opened(clock, tmp_path)
     with pytest.raises(NotActive):
-        clock.run(first.transact(ONE, given))
+        clock.run(one(first, ONE, given))
     assert first.stepped_down
     with pytest.raises(NotActive):
         clock.run(first.read(ONE))
-    assert clock.run(second.transact(ONE, given)).state.token == token + 1
+    assert clock.run(one(second, ONE, given)).state.token == token + 1
     clock.run(first.close())
     clock.run(second.close())
 
@@ -156,14 +156,14 @@ def test_a_lost_file_is_another_epoch_with_higher_tokens(tmp_path: Path) -> None
     """Tokens rise even when the whole file is deleted: the first one comes from the wall clock."""
     clock = FakeClock()
     store = opened(clock, tmp_path)
-    token = clock.run(store.transact(ONE, given)).state.token
+    token = clock.run(one(store, ONE, given)).state.token
     clock.run(store.close())
     for file in tmp_path.iterdir():
         file.unlink()
     clock.advance(1_000)
     store = clock.run(SqliteStore.open(tmp_path / "locks.sqlite", clock, lambda: "epoch-2"))
     assert store.epoch == "epoch-2"
-    assert clock.run(store.transact(ONE, given)).state.token > token
+    assert clock.run(one(store, ONE, given)).state.token > token
     clock.run(store.close())
 
 
@@ -181,7 +181,7 @@ def test_state_of_another_version(tmp_path: Path) -> None:
     """A state that this version can't read is refused at the start, not guessed at."""
     clock = FakeClock()
     store = opened(clock, tmp_path)
-    clock.run(store.transact(ONE, given))
+    clock.run(one(store, ONE, given))
     clock.run(store.close())
     with sqlite3.connect(tmp_path / "locks.sqlite") as connection:
         connection.execute("UPDATE form SET state = '{\"future\": 1}'")
@@ -204,7 +204,7 @@ def test_many_forms_in_few_commits(tmp_path: Path) -> None:
     batches = []
     write = store._write
     store._write = lambda connection, batch: (batches.append(len(batch.states)), write(connection, batch))  # type: ignore[assignment,method-assign,func-returns-value]
-    tasks = [Task(store.transact(FormId("t", str(number)), given)) for number in range(1000)]
+    tasks = [Task(one(store, FormId("t", str(number)), given)) for number in range(1000)]
     for task in tasks:
         clock.settle(task)
     clock.run(store.close())

@@ -33,6 +33,7 @@ POLICY = Policy()
 FORM = FormId("invoice", "42")
 ANN, ANN_2, BOB = Owner("ann", "tab-a"), Owner("ann", "tab-b"), Owner("bob", "tab-c")
 FIRST = 100
+WALL = 1_800_000_000_000
 
 
 class Form:
@@ -45,13 +46,13 @@ class Form:
 
     def do(self, command: Command, after: int = 0) -> Decision:
         self.now += after
-        decision = decide(self.state, command, self.now, POLICY)
+        decision = decide(self.state, command, self.now, WALL, POLICY)
         self.state = decision.state
         self.events.extend(decision.events)
         return decision
 
     def lock(self, owner: Owner = ANN, session: int = 1, after: int = 0, **more: Any) -> Any:
-        return self.do(Lock(owner, owner.user.title(), session, wall=0, **more), after).reply
+        return self.do(Lock(owner=owner, name=owner.user.title(), session=session, **more), after).reply
 
     def renew(self, owner: Owner = ANN, session: int = 1, token: int = FIRST + 1, after: int = 0, **more: Any) -> Any:
         return self.do(Renew(owner, token, session, **more), after).reply
@@ -75,7 +76,7 @@ def refused(reply: Any, error: type[FormLockError], same_user: bool = False) -> 
 
 def test_free_form_is_granted_with_the_next_token(form: Form) -> None:
     assert form.lock() == Yours(FIRST + 1, POLICY.ttl_ms)
-    assert form.events == [Granted(FORM, ANN, FIRST + 1, 1, 1)]
+    assert form.events == [Granted(FORM, ANN, FIRST + 1, 1, WALL, 1)]
 
 
 def test_another_owner_is_refused(form: Form) -> None:
@@ -106,7 +107,7 @@ def test_reload_after_the_session_is_gone_keeps_the_token(form: Form) -> None:
     form.lock()
     form.do(SessionLost(1), after=1_000)
     assert form.lock(session=2, after=POLICY.grace_ms - 1) == Yours(FIRST + 1, POLICY.ttl_ms)
-    assert form.events[1:] == [Detached(FORM, ANN, FIRST + 1, 1), Reattached(FORM, ANN, FIRST + 1, 1, 2)]
+    assert form.events[1:] == [Detached(FORM, ANN, FIRST + 1, 1, WALL), Reattached(FORM, ANN, FIRST + 1, 1, WALL, 2)]
 
 
 def test_renewal_re_attaches_too(form: Form) -> None:
@@ -125,7 +126,7 @@ def test_grace_ends(form: Form) -> None:
     assert form.holder == ANN
     form.do(Tick(), after=1)
     assert form.holder is None
-    assert form.events[-1] == Released(FORM, ANN, FIRST + 1, 2, "session_lost")
+    assert form.events[-1] == Released(FORM, ANN, FIRST + 1, 2, WALL, "session_lost")
     assert form.lock(BOB, 2) == Yours(FIRST + 2, POLICY.ttl_ms)
 
 
@@ -140,7 +141,7 @@ def test_silent_owner_expires(form: Form) -> None:
     """U4: an attached session that stops renewing loses the form at the deadline, not hours later."""
     form.lock()
     form.do(Tick(), after=POLICY.ttl_ms)
-    assert form.events[-1] == Released(FORM, ANN, FIRST + 1, 2, "expired")
+    assert form.events[-1] == Released(FORM, ANN, FIRST + 1, 2, WALL, "expired")
     assert refused(form.renew(), Lost)
 
 
@@ -155,7 +156,7 @@ def test_time_passes_without_a_timer(form: Form) -> None:
 def test_each_event_has_the_state_right_after_it(form: Form) -> None:
     """What is told of a release is the free form, although the same decision has given it to the next already."""
     form.lock()
-    decision = form.do(Lock(BOB, "Bob", 2, wall=0), after=POLICY.ttl_ms)
+    decision = form.do(Lock(owner=BOB, name="Bob", session=2), after=POLICY.ttl_ms)
     assert [type(event) for event in decision.events] == [Released, Granted]
     assert [state.rev for state in decision.states] == [event.rev for event in decision.events]
     assert [state.lease is None for state in decision.states] == [True, False]
@@ -175,7 +176,7 @@ def test_renewal_extends_and_never_shortens(form: Form) -> None:
     form.lock()
     form.renew(after=25_000)
     assert form.state.deadline == form.now + POLICY.ttl_ms
-    early = decide(form.state, Renew(ANN, FIRST + 1, 1), form.now - 20_000, POLICY)
+    early = decide(form.state, Renew(ANN, FIRST + 1, 1), form.now - 20_000, WALL, POLICY)
     assert early.state.deadline == form.state.deadline
     assert early.events == ()
 
@@ -242,7 +243,7 @@ class TestDuplicatedTab:
     def test_the_old_session_is_probed(self, form: Form) -> None:
         form.lock()
         wait = form.lock(session=2, after=100)
-        assert wait == Wait(form.now + POLICY.probe_ms, probed_since=form.now, probe=1)
+        assert wait == Wait(form.now + POLICY.probe_ms, probed_since=form.now)
 
     def test_an_answer_refuses_the_copy(self, form: Form) -> None:
         form.lock()
@@ -291,7 +292,7 @@ class TestDuplicatedTab:
         """Only the page itself knows its token: it goes on over a new line at once, without a probe."""
         form.lock()
         assert form.renew(session=2, after=100) == Yours(FIRST + 1, POLICY.ttl_ms)
-        assert form.events[-1] == Reattached(FORM, ANN, FIRST + 1, 1, 2)
+        assert form.events[-1] == Reattached(FORM, ANN, FIRST + 1, 1, WALL, 2)
         form.do(SessionLost(1))
         assert form.state.lease is not None
         assert form.state.lease.session == 2
@@ -311,7 +312,7 @@ class TestLeaving:
         form.lock()
         form.unlock(leaving=True)
         assert form.holder is None
-        assert form.events[-1] == Released(FORM, ANN, FIRST + 1, 2, "left")
+        assert form.events[-1] == Released(FORM, ANN, FIRST + 1, 2, WALL, "left")
 
     def test_a_reload_gets_its_token_back(self, form: Form) -> None:
         """U8: a reload loses neither lock nor token."""
@@ -321,7 +322,7 @@ class TestLeaving:
         assert form.lock(session=2, after=400) == Yours(FIRST + 1, POLICY.ttl_ms)
         assert granted is not None
         assert form.state.lease == replace(granted, session=2, deadline=form.now + POLICY.ttl_ms, heard_at=form.now)
-        assert form.events[-1] == Granted(FORM, ANN, FIRST + 1, 3, 2, resumed=True)
+        assert form.events[-1] == Granted(FORM, ANN, FIRST + 1, 3, WALL, 2, resumed=True)
 
     def test_others_wait_a_moment_then_get_it(self, form: Form) -> None:
         form.lock()
@@ -344,7 +345,7 @@ class TestLeaving:
         form.unlock(leaving=True)
         assert form.state.deadline == form.now + POLICY.grace_ms
         form.do(Tick(), after=POLICY.grace_ms)
-        assert form.state.left is None
+        assert form.state.lefts == ()
         assert form.state.deadline is None
 
     def test_the_grace_bounds_it(self, form: Form) -> None:
@@ -373,7 +374,7 @@ class TestWithoutTab:
     def test_session_lost_frees_at_once(self, form: Form) -> None:
         form.lock(self.owner)
         form.do(SessionLost(1))
-        assert form.events[-1] == Released(FORM, self.owner, FIRST + 1, 2, "session_lost")
+        assert form.events[-1] == Released(FORM, self.owner, FIRST + 1, 2, WALL, "session_lost")
 
     def test_leaving_reserves_nothing(self, form: Form) -> None:
         form.lock(self.owner)
@@ -390,14 +391,14 @@ class TestRecovery:
 
     def test_a_living_session_keeps_its_lock(self, form: Form) -> None:
         form.lock()
-        form.do(Recovered(alive=True, grace_ms=30_000), after=10 * POLICY.ttl_ms)
+        form.do(Recovered(living=None, grace_ms=30_000), after=10 * POLICY.ttl_ms)
         assert form.state.lease is not None
         assert form.state.lease.session == 1
         assert form.state.deadline == form.now + POLICY.ttl_ms
 
     def test_a_lost_session_gets_a_full_grace(self, form: Form) -> None:
         form.lock()
-        form.do(Recovered(alive=False, grace_ms=44_000))
+        form.do(Recovered(living=frozenset(), grace_ms=44_000))
         assert form.state.deadline == form.now + 44_000
         assert isinstance(form.lock(session=9, after=43_999), Yours)
         assert form.state.token == FIRST + 1
@@ -405,23 +406,23 @@ class TestRecovery:
     def test_a_lock_in_its_grace_gets_another(self, form: Form) -> None:
         form.lock()
         form.do(SessionLost(1))
-        form.do(Recovered(alive=False, grace_ms=30_000), after=29_000)
+        form.do(Recovered(living=frozenset(), grace_ms=30_000), after=29_000)
         assert form.state.deadline == form.now + 30_000
         assert [type(event) for event in form.events] == [Granted, Detached]
 
     def test_without_tab_it_ends(self, form: Form) -> None:
         form.lock(session_owner("ann", 1))
-        form.do(Recovered(alive=False, grace_ms=30_000))
+        form.do(Recovered(living=frozenset(), grace_ms=30_000))
         assert form.holder is None
 
     def test_a_pause_changes_nothing_for_a_page_that_left(self, form: Form) -> None:
         form.lock()
         form.unlock(leaving=True)
-        form.do(Recovered(alive=False, grace_ms=30_000), after=20_000)
+        form.do(Recovered(living=frozenset(), grace_ms=30_000), after=20_000)
         assert form.lock(session=2, after=10_000) == Yours(FIRST + 2, POLICY.ttl_ms)
 
     def test_a_free_form_stays_free(self, form: Form) -> None:
-        assert form.do(Recovered(alive=False, grace_ms=1)) == Decision(form.state, Done())
+        assert form.do(Recovered(living=frozenset(), grace_ms=1)) == Decision(form.state, Done())
 
 
 def test_events_of_other_sessions_change_nothing(form: Form) -> None:

@@ -40,8 +40,9 @@ class LockStore(Protocol):
     stepped_down: bool
     """Another process has taken the store over (or it can't be read any more): this one answers nothing again."""
 
-    async def transact(self, form: FormId, decide: Callable[[FormState], D]) -> D:
-        """Read, decide, write, as one step; `decide` may run more than once. What it raises is raised here, and nothing changes."""
+    async def transact(self, forms: Sequence[FormId], decide: Callable[[Sequence[FormState]], Sequence[D]]) -> Sequence[D]:
+        """Read these, decide, write, as one step and one commit; `decide` may run more than once. What it raises is raised here, and
+        nothing changes. Events that change nothing (refusals) are not waited for."""
 
     async def read(self, form: FormId) -> FormState:
         """The state as of the last durable decision or later; a form never heard of is free."""
@@ -50,13 +51,16 @@ class LockStore(Protocol):
         """Forms with a lease, in order. A page may be short of its limit although others follow: `after` tells."""
 
     def held(self) -> Sequence[FormId]:
-        """All forms with a lease, in no order."""
+        """All forms with a lease or a waiter, in order."""
 
     def of_session(self, session: int) -> Sequence[FormId]:
-        """The forms whose lease is attached to this session, by an index."""
+        """The forms whose state speaks of this session, by an index."""
 
     def due(self, now: int, limit: int) -> Sequence[FormId]:
         """Forms whose deadline has come, the most overdue first."""
+
+    def waits(self, user: str) -> int:
+        """In how many lines the user stands."""
 
     def next_due(self) -> int | None:
         """When the next deadline comes; may be earlier than true, never later."""

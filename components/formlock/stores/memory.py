@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from formlock.errors import NotActive
 from formlock.model import FormId, FormState, Found, Query
@@ -20,12 +20,13 @@ class MemoryStore(StatesQueries):
         self._states = States(first_token)
         self._closed = False
 
-    async def transact(self, form: FormId, decide: Callable[[FormState], D]) -> D:
+    async def transact(self, forms: Sequence[FormId], decide: Callable[[Sequence[FormState]], Sequence[D]]) -> Sequence[D]:
         """Decide at once."""
         self._check()
-        outcome = decide(self._states.get(form))
-        self._states.put(outcome.state)
-        return outcome
+        outcomes = decide([self._states.get(form) for form in forms])
+        for outcome in outcomes:
+            self._states.put(outcome.state)
+        return outcomes
 
     async def read(self, form: FormId) -> FormState:
         """The state now."""

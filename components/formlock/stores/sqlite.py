@@ -14,8 +14,7 @@ import os
 import queue
 import sqlite3
 import threading
-from collections.abc import Callable, Iterable
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import msgspec
@@ -109,17 +108,22 @@ class SqliteStore(StatesQueries):
         rows = [_restored(row, clock.now()) for (row,) in connection.execute("SELECT state FROM form")]
         return cls(clock, path, epoch, first_token, instance), rows
 
-    async def transact(self, form: FormId, decide: Callable[[FormState], D]) -> D:
+    async def transact(self, forms: Sequence[FormId], decide: Callable[[Sequence[FormState]], Sequence[D]]) -> Sequence[D]:
         """Decide now, answer when it is durable."""
         await self._usable()
-        before = self._states.get(form)
-        outcome = decide(before)
-        self._states.put(outcome.state)
-        if outcome.events:
-            self._durable_states.setdefault(form, before)
-            self._gather(outcome.state)
-        await self._durable(form)
-        return outcome
+        befores = [self._states.get(form) for form in forms]
+        outcomes = decide(befores)
+        changed = []
+        for before, outcome in zip(befores, outcomes, strict=True):
+            self._states.put(outcome.state)
+            if any(event.changes for event in outcome.events):
+                self._durable_states.setdefault(before.form, before)
+                changed.append(outcome.state)
+        if changed:
+            self._gather(changed)
+        for form in forms:
+            await self._durable(form)
+        return outcomes
 
     async def read(self, form: FormId) -> FormState:
         """The state, once it is durable."""
@@ -158,12 +162,14 @@ class SqliteStore(StatesQueries):
         if batch is not None:
             await batch.written
 
-    def _gather(self, state: FormState) -> None:
+    def _gather(self, states: Sequence[FormState]) -> None:
+        """Into one batch: what was decided together is written together."""
         if not self._gathering or len(self._gathering[-1].states) >= MAX_BATCH:
             self._gathering.append(_Batch(self._clock.promise()))
         batch = self._gathering[-1]
-        batch.states[state.form] = state
-        self._pending[state.form] = batch
+        for state in states:
+            batch.states[state.form] = state
+            self._pending[state.form] = batch
         self._write_next()
 
     def _write_next(self) -> None:
@@ -286,17 +292,12 @@ def _connect(path: Path) -> sqlite3.Connection:
 
 
 def _restored(row: bytes, now: int) -> FormState:
-    """A state as the file has it, in the time of this process: what another clock said is forgotten or begins anew.
-
-    A lease has no deadline until `Recovered` sets one; a page that had left is not waited for.
-    """
-    state = _decode(row)
-    lease = replace(state.lease, deadline=None, heard_at=0, probe=None) if state.lease is not None else None
-    attempts = tuple(attempt._replace(at=now) for attempt in state.attempts)
-    return replace(state, lease=lease, left=None, attempts=attempts)
+    """A state as the file has it, in the time of this process."""
+    return _decode(row).without_clock(now)
 
 
 def _decided(state: FormState) -> tuple[object, ...]:
     """What only a decision with an event changes, so that it is in the file exactly as in memory."""
-    lease = state.lease
-    return state.token, state.rev, (lease.owner, lease.token, lease.session) if lease is not None else None
+    leases = [(lease.owner, lease.token, lease.session) for lease in state.holds]
+    waiters = [(waiter.number, waiter.session) for waiter in state.waiters]
+    return state.token, state.rev, state.number, leases, waiters

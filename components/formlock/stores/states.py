@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+from collections import Counter
 from collections.abc import Sequence
 
 from sortedcontainers import SortedSet
@@ -20,8 +21,9 @@ class States:
         self._first_token = first_token
         self._states: dict[FormId, FormState] = {}
         self._by_session: dict[int, set[FormId]] = {}
-        # Forms with a lease, in order, so that they can be listed in pages.
+        # Forms with a lease or a waiter, in order, so that they can be listed in pages.
         self._held: SortedSet[FormId] = SortedSet()
+        self._waits: Counter[str] = Counter()
         # One live entry per form, the earliest: a renewal only moves the deadline in the state, and the entry is put back with the
         # true deadline when its time comes. So a renewal costs no heap work.
         self._heap: list[tuple[int, FormId]] = []
@@ -35,15 +37,18 @@ class States:
         """Make this the form's state and keep the indexes true."""
         form = state.form
         before = self._states.get(form)
-        session_before = before.lease.session if before is not None and before.lease is not None else None
-        session_after = state.lease.session if state.lease is not None else None
-        if session_before != session_after:
-            if session_before is not None:
-                self._unindex(session_before, form)
-            if session_after is not None:
-                self._by_session.setdefault(session_after, set()).add(form)
+        sessions_before = before.sessions() if before is not None else set()
+        sessions_after = state.sessions()
+        for session in sessions_before - sessions_after:
+            self._unindex(session, form)
+        for session in sessions_after - sessions_before:
+            self._by_session.setdefault(session, set()).add(form)
+        if (before is not None and before.waiters) or state.waiters:
+            self._waits.subtract(waiter.owner.user for waiter in (before.waiters if before is not None else ()))
+            self._waits.update(waiter.owner.user for waiter in state.waiters)
+            self._waits = +self._waits
         self._states[form] = state
-        if state.lease is not None:
+        if state.holds or state.waiters:
             self._held.add(form)
         else:
             self._held.discard(form)
@@ -55,7 +60,7 @@ class States:
                 heapq.heappush(self._heap, (deadline, form))
 
     def held(self) -> Sequence[FormId]:
-        """Forms with a lease."""
+        """Forms with a lease or a waiter."""
         return tuple(self._held)
 
     def find(self, query: Query) -> Found:
@@ -71,13 +76,17 @@ class States:
                 return Found(tuple(found), after=last)
             last = form
             state = self._states[form]
-            if query.matches(state.lease):
+            if query.matches(state):
                 found.append(state)
         return Found(tuple(found), after=None)
 
     def of_session(self, session: int) -> Sequence[FormId]:
-        """The forms attached to the session."""
+        """The forms that speak of the session."""
         return tuple(self._by_session.get(session, ()))
+
+    def waits(self, user: str) -> int:
+        """In how many lines the user stands."""
+        return self._waits[user]
 
     def due(self, now: int, limit: int) -> Sequence[FormId]:
         """Forms whose deadline has come. One that is not changed by its decision comes again the next time."""
@@ -119,6 +128,9 @@ class StatesQueries:
 
     def of_session(self, session: int) -> Sequence[FormId]:
         return self._states.of_session(session)
+
+    def waits(self, user: str) -> int:
+        return self._states.waits(user)
 
     def due(self, now: int, limit: int) -> Sequence[FormId]:
         return self._states.due(now, limit)

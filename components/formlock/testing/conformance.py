@@ -8,7 +8,7 @@ Decisions here are small functions of their own: a store knows no rule of lockin
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -17,7 +17,7 @@ import pytest
 from formlock.errors import NotActive
 from formlock.events import Detached, Event
 from formlock.model import FormId, FormState, Lease, Owner, Query
-from formlock.stores import LockStore
+from formlock.stores import D, LockStore
 from formlock.stores.states import MAX_SCANNED
 from formlock.testing.clock import FakeClock, Task
 
@@ -36,8 +36,8 @@ class Outcome:
 def given(state: FormState, session: int | None = 7, deadline: int | None = 90_000) -> Outcome:
     """A new grant."""
     lease = Lease(ANN, "Ann", state.token + 1, session, granted_wall=5, deadline=deadline, note="ä ☃")
-    after = replace(state, token=state.token + 1, rev=state.rev + 1, lease=lease)
-    return Outcome(after, (Detached(state.form, ANN, after.token, after.rev),))
+    after = replace(state, token=state.token + 1, rev=state.rev + 1, holds=(lease,))
+    return Outcome(after, (Detached(state.form, ANN, after.token, after.rev, 5),))
 
 
 def moved(deadline: int) -> object:
@@ -45,15 +45,21 @@ def moved(deadline: int) -> object:
 
     def decide(state: FormState) -> Outcome:
         assert state.lease is not None
-        return Outcome(replace(state, lease=replace(state.lease, deadline=deadline)))
+        return Outcome(replace(state, holds=(replace(state.lease, deadline=deadline),)))
 
     return decide
 
 
 def freed(state: FormState) -> Outcome:
     """The grant ends."""
-    after = replace(state, rev=state.rev + 1, lease=None)
-    return Outcome(after, (Detached(state.form, ANN, after.token, after.rev),))
+    after = replace(state, rev=state.rev + 1, holds=())
+    return Outcome(after, (Detached(state.form, ANN, after.token, after.rev, 5),))
+
+
+async def one(store: LockStore, form: FormId, decide: Callable[[FormState], D]) -> D:
+    """A transaction of a single form."""
+    (outcome,) = await store.transact([form], lambda states: [decide(states[0])])
+    return outcome
 
 
 class StoreConformance:
@@ -84,74 +90,74 @@ class StoreConformance:
         assert state.form == ONE
         assert state.lease is None
         assert state.rev == 0
-        assert clock.run(store.transact(ONE, given)).state.token > state.token
+        assert clock.run(one(store, ONE, given)).state.token > state.token
 
     def test_reads_what_was_decided(self, store: LockStore, clock: FakeClock) -> None:
         """`transact` answers the decision, and `read` the state it left; other forms are untouched."""
-        outcome = clock.run(store.transact(ONE, given))
+        outcome = clock.run(one(store, ONE, given))
         assert clock.run(store.read(ONE)) == outcome.state
         assert clock.run(store.read(TWO)).lease is None
 
     def test_decisions_see_each_other(self, store: LockStore, clock: FakeClock) -> None:
         """Decisions on one form come one after the other, although none waits for the one before to be written."""
-        tasks = [Task(store.transact(ONE, given)) for _ in range(50)]
+        tasks = [Task(one(store, ONE, given)) for _ in range(50)]
         tokens = [clock.settle(task).state.token for task in tasks]
         assert tokens == list(range(tokens[0], tokens[0] + 50))
 
     def test_raising_decision_changes_nothing(self, store: LockStore, clock: FakeClock) -> None:
         """What `decide` raises is raised to the caller, and the state is as before."""
-        before = clock.run(store.transact(ONE, given)).state
+        before = clock.run(one(store, ONE, given)).state
 
         def broken(state: FormState) -> Outcome:
             raise LookupError(str(state.form))
 
         with pytest.raises(LookupError):
-            clock.run(store.transact(ONE, broken))
+            clock.run(one(store, ONE, broken))
         assert clock.run(store.read(ONE)) == before
 
     def test_index_of_sessions(self, store: LockStore, clock: FakeClock) -> None:
         """`of_session` names the forms attached to a session, and follows grants, re-attachments and releases."""
-        clock.run(store.transact(ONE, given))
-        clock.run(store.transact(TWO, given))
+        clock.run(one(store, ONE, given))
+        clock.run(one(store, TWO, given))
         assert set(store.of_session(7)) == {ONE, TWO}
-        clock.run(store.transact(TWO, lambda state: given(state, session=8)))
+        clock.run(one(store, TWO, lambda state: given(state, session=8)))
         assert (tuple(store.of_session(7)), tuple(store.of_session(8))) == ((ONE,), (TWO,))
-        clock.run(store.transact(ONE, freed))
+        clock.run(one(store, ONE, freed))
         assert tuple(store.of_session(7)) == ()
 
     def test_held(self, store: LockStore, clock: FakeClock) -> None:
         """`held` names the forms with a lease."""
-        clock.run(store.transact(ONE, given))
-        clock.run(store.transact(TWO, given))
-        clock.run(store.transact(TWO, freed))
+        clock.run(one(store, ONE, given))
+        clock.run(one(store, TWO, given))
+        clock.run(one(store, TWO, freed))
         assert list(store.held()) == [ONE]
 
     def test_due(self, store: LockStore, clock: FakeClock) -> None:
         """`due` names the forms whose deadline has come, not those renewed since, and never more than asked for."""
-        clock.run(store.transact(ONE, lambda state: given(state, deadline=100)))
-        clock.run(store.transact(TWO, lambda state: given(state, deadline=200)))
+        clock.run(one(store, ONE, lambda state: given(state, deadline=100)))
+        clock.run(one(store, TWO, lambda state: given(state, deadline=200)))
         next_due = store.next_due()
         assert next_due is not None
         assert next_due <= 100
         assert list(store.due(99, 10)) == []
         assert list(store.due(100, 10)) == [ONE]
-        clock.run(store.transact(ONE, moved(300)))  # type: ignore[arg-type]
+        clock.run(one(store, ONE, moved(300)))  # type: ignore[arg-type]
         assert list(store.due(250, 10)) == [TWO]
         assert len(store.due(1_000, 1)) == 1
         assert set(store.due(2_000, 10)) == {ONE, TWO}
 
     def test_due_comes_again_until_decided(self, store: LockStore, clock: FakeClock) -> None:
         """A form that is due stays due until a decision changes it: one that could not be written is tried again."""
-        clock.run(store.transact(ONE, lambda state: given(state, deadline=100)))
+        clock.run(one(store, ONE, lambda state: given(state, deadline=100)))
         assert list(store.due(100, 10)) == [ONE]
         assert list(store.due(101, 10)) == [ONE]
-        clock.run(store.transact(ONE, freed))
+        clock.run(one(store, ONE, freed))
         assert list(store.due(10_000, 10)) == []
 
     def test_an_earlier_deadline_counts(self, store: LockStore, clock: FakeClock) -> None:
         """A deadline that moves to an earlier time (grace, probe) is due then."""
-        clock.run(store.transact(ONE, lambda state: given(state, deadline=1_000)))
-        clock.run(store.transact(ONE, moved(50)))  # type: ignore[arg-type]
+        clock.run(one(store, ONE, lambda state: given(state, deadline=1_000)))
+        clock.run(one(store, ONE, moved(50)))  # type: ignore[arg-type]
         assert list(store.due(50, 10)) == [ONE]
 
     def test_closed(self, clock: FakeClock, tmp_path: Path) -> None:
@@ -159,7 +165,7 @@ class StoreConformance:
         store = self.open(clock, tmp_path)
         clock.run(store.close())
         with pytest.raises(NotActive):
-            clock.run(store.transact(ONE, given))
+            clock.run(one(store, ONE, given))
         with pytest.raises(NotActive):
             clock.run(store.read(ONE))
 
@@ -168,9 +174,9 @@ class StoreConformance:
         another epoch, and its tokens rise all the same."""
         store = self.open(clock, tmp_path)
         epoch = store.epoch
-        before = clock.run(store.transact(ONE, given)).state
-        clock.run(store.transact(TWO, given))
-        clock.run(store.transact(TWO, freed))
+        before = clock.run(one(store, ONE, given)).state
+        clock.run(one(store, TWO, given))
+        clock.run(one(store, TWO, freed))
         clock.run(store.close())
         clock.advance(60_000)
         store = self.open(clock, tmp_path)
@@ -178,21 +184,21 @@ class StoreConformance:
         if self.durable:
             assert store.epoch == epoch
             assert before.lease is not None
-            assert again == replace(before, lease=replace(before.lease, deadline=None))
+            assert again == replace(before, holds=(replace(before.lease, deadline=None),))
             assert list(store.held()) == [ONE]
             assert tuple(store.of_session(7)) == (ONE,)
         else:
             assert store.epoch != epoch
         for form in (ONE, TWO):
-            assert clock.run(store.transact(form, given)).state.token > before.token
+            assert clock.run(one(store, form, given)).state.token > before.token
         clock.run(store.close())
 
     def test_find_in_pages(self, clock: FakeClock, store: LockStore) -> None:
         """Locked forms in the order of their ids, from page to page, each once; a free one never."""
         forms = [FormId("invoice", f"{number:02}") for number in range(5)] + [FormId("order", "1")]
         for form in reversed(forms):
-            clock.run(store.transact(form, given))
-        clock.run(store.transact(forms[2], freed))
+            clock.run(one(store, form, given))
+        clock.run(one(store, forms[2], freed))
         found, after, pages = [], None, 0
         while pages == 0 or after is not None:
             page = clock.run(store.find(Query(type="invoice", after=after, limit=2)))
@@ -206,8 +212,8 @@ class StoreConformance:
 
     def test_find_by_user_and_attachment(self, clock: FakeClock, store: LockStore) -> None:
         """Filters leave out what is not asked for, and do not end the search."""
-        clock.run(store.transact(ONE, given))
-        clock.run(store.transact(TWO, lambda state: given(state, session=None)))
+        clock.run(one(store, ONE, given))
+        clock.run(one(store, TWO, lambda state: given(state, session=None)))
 
         def forms(query: Query) -> list[FormId]:
             return [state.form for state in clock.run(store.find(query)).states]
@@ -220,7 +226,7 @@ class StoreConformance:
     def test_a_rare_find_is_looked_for_in_turns(self, clock: FakeClock, store: LockStore) -> None:
         """One page looks at a bounded number of forms, and says where to go on."""
         for number in range(MAX_SCANNED + 1):
-            clock.run(store.transact(FormId("many", f"{number:05}"), given))
+            clock.run(one(store, FormId("many", f"{number:05}"), given))
         first = clock.run(store.find(Query(user="bob")))
         assert first.states == ()
         assert first.after == FormId("many", f"{MAX_SCANNED - 1:05}")
