@@ -167,6 +167,37 @@ def test_flush_that_fails(session: Session, sent: Sent) -> None:
     assert sent.take() == [("invoice.1", "updated", {"amount": (100, 140)})]
 
 
+def test_listener_that_fails(hook: Hook, session: Session, sent: Sent) -> None:
+    """What was captured of a flush that another listener then refused is forgotten, also when nothing is reported after it."""
+
+    def refuse(*_: Any) -> None:
+        raise RuntimeError("no")
+
+    invoice(session).amount = 140
+    savepoint = session.begin_nested()
+    invoice(session).state = "refused"
+    event.listen(session, "after_flush", refuse)
+    with pytest.raises(RuntimeError):
+        session.flush()
+    event.remove(session, "after_flush", refuse)
+    savepoint.rollback()
+    with muted():
+        invoice(session, 2).amount = 5
+        session.flush()
+    session.commit()
+    assert sent.take() == [("invoice.1", "updated", {"amount": (100, 140)})]
+
+
+def test_memory_of_savepoints(hook: Hook, session: Session) -> None:
+    """A transaction with very many savepoints keeps nothing of those that are over."""
+    for number in range(10, 40):
+        savepoint = session.begin_nested()
+        session.add(Invoice(id=number))
+        session.flush()
+        savepoint.rollback()
+    assert len(session.info[hook].ledgers) <= 1
+
+
 def test_savepoints(session: Session, sent: Sent) -> None:
     """Released savepoints keep their changes and rolled-back ones lose theirs, at any depth."""
     with session.begin_nested():
@@ -263,8 +294,8 @@ def test_deleted(session: Session, sent: Sent) -> None:
     record = invoice(session)
     record.amount = 1
     session.flush()
-    session.expire_all()
     session.delete(record)
+    session.expire(record)
     session.commit()
     assert sent.take() == [("invoice.1", "deleted", None)]
 
@@ -426,6 +457,17 @@ class Troubled(Other):
         return {"size": 10 // self.size, "text": self.text}
 
 
+class Named(Other):
+    """Its form's name is loaded only when it is asked for."""
+
+    __tablename__ = "named"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(deferred=True)
+
+    def formlock_channel(self) -> str:
+        return f"com.example.form.named.{self.name}"
+
+
 @pytest.fixture
 def troubled(tmp_path: Path, sent: Sent) -> Iterator[tuple[Hook, Session]]:
     engine = create_engine(f"sqlite:///{tmp_path}/troubled.sqlite")
@@ -435,6 +477,19 @@ def troubled(tmp_path: Path, sent: Sent) -> Iterator[tuple[Hook, Session]]:
         yield hook, session
     hook.remove()
     engine.dispose()
+
+
+def test_deleted_and_not_loaded(troubled: tuple[Hook, Session], sent: Sent) -> None:
+    """A record that is to be deleted is asked for its form while there still is a row from which it can be read."""
+    hook, session = troubled
+    session.add(Named(id=1, name="x"))
+    session.commit()
+    session.expunge_all()
+    sent.clear()
+    session.delete(session.get_one(Named, 1))
+    session.commit()
+    assert hook.failed == 0
+    assert sent.take() == [("named.x", "deleted", None)]
 
 
 def test_representation(troubled: tuple[Hook, Session], sent: Sent) -> None:
@@ -554,8 +609,10 @@ def test_bulk_without_autoflush(session: Session, sent: Sent) -> None:
     """With autoflush off nothing is flushed for the hook's sake."""
     record = invoice(session)
     record.amount = 999
+    statement = update(Invoice).where(Invoice.amount == 999).values(state="paid")
     with session.no_autoflush:
-        session.execute(update(Invoice).where(Invoice.amount == 999).values(state="paid"))
+        session.execute(statement)
+    session.execute(statement.execution_options(autoflush=False))
     assert record in session.dirty
     session.commit()
     assert sent.take() == [("invoice.1", "updated", {"amount": (100, 999)})]
