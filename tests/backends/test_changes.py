@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import reduce
+from itertools import pairwise
 from typing import Any
 
 from hypothesis import given
@@ -43,7 +44,7 @@ records: st.SearchStrategy[Record] = st.none() | st.fixed_dictionaries(dict.from
 @given(st.lists(records, min_size=2, max_size=8), st.data())
 def test_any_grouping(states: list[Record], data: st.DataObject) -> None:
     """However a record's history is cut into savepoints, what is told is what differs between its first and its last state."""
-    changes = [change_between(before, after) for before, after in zip(states, states[1:], strict=False)]
+    changes = [change_between(before, after) for before, after in pairwise(states)]
     cuts = sorted(data.draw(st.sets(st.integers(1, len(changes)))))
     whole = Ledger()
     for start, end in zip([0, *cuts], [*cuts, len(changes)], strict=True):
@@ -62,7 +63,7 @@ def test_any_grouping(states: list[Record], data: st.DataObject) -> None:
 
 @given(st.lists(st.sampled_from(["inserted", "updated", "deleted"]), min_size=3, max_size=3), st.booleans())
 def test_associative(statuses: list[str], known: bool) -> None:
-    """Also of sequences that no record can have (a bulk statement and a flush may overlap), the grouping doesn't matter for the status."""
+    """Also of sequences that no record can have (a bulk statement and a flush may overlap), any grouping gives the same status."""
 
     def of(status: str) -> Change:
         return Change(status=status, form=FORM, pairs={"a": (1, 2)} if known and status != "deleted" else None)

@@ -331,7 +331,7 @@ def test_inserts_in_order(session: Session, sent: Sent) -> None:
 
 
 def test_relationships(session: Session, sent: Sent) -> None:
-    """A many-to-one is told by its column; a many-to-many has none, so what changed is not said; records without a form are not told."""
+    """A many-to-one is told by its column; a many-to-many has none, so it is not said what changed. Who has no form is not told."""
     invoice(session).customer = Customer(id=5, name="Ann")
     session.commit()
     assert sent.take() == [("invoice.1", "updated", {"customer_id": (None, 5)})]
