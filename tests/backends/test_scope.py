@@ -11,6 +11,9 @@ from wsgiref.util import FileWrapper
 import pytest
 from flask import Flask, Response, stream_with_context
 
+from formlock.uris import Uris
+from formlock_bridge.intake import Rejected, read
+from formlock_push import Update
 from formlock_push.scope import NOBODY, Acting, AsgiMiddleware, Middleware, act, acting, muted, reporting
 
 
@@ -63,6 +66,19 @@ def test_acting() -> None:
             raise RuntimeError
         assert who() == Acting(None, "ann", "billing")
     assert who() is None
+
+
+def test_texts_that_the_bridge_would_reject() -> None:
+    """Whatever a browser or a user's own name says, the update is one that the bridge takes."""
+    with acting(origin="\0" + "x" * 300, actor={"user": "a\nnn", "name": "\ud800", "mail": "a@b.c"}, source="\t"):
+        assert who() == Acting("x" * 200, {"user": "ann"}, None)
+        act(actor={"name": "nobody"})
+        assert who() == Acting("x" * 200, None, None)
+        act(actor=7)  # type: ignore[arg-type]
+        assert who() == Acting("x" * 200, "7", None)
+    uris = Uris()
+    update = Update(form="com.example.form.invoice.1", origin="x" * 200, actor={"user": "ann", "name": "é" * 200}, source="s")
+    assert not isinstance(read(uris, update.encode()), Rejected)
 
 
 def test_muted() -> None:

@@ -19,6 +19,8 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, scoped_session, sessionmaker
 
+from formlock.uris import Uris
+from formlock_bridge.intake import read
 from formlock_push import MAX_BYTES, Update
 from formlock_push.sqlalchemy import AlreadyInstalled, Hook, act, acting, install, muted
 from tests.backends.support import Base, Customer, Invoice, Line, Sent, Tag, form
@@ -865,6 +867,21 @@ def test_without_sqlalchemy() -> None:
     bridge = str(Path(__file__).parents[2] / "bridge")
     ended = subprocess.run([sys.executable, "-c", code], env={"PYTHONPATH": bridge}, capture_output=True, text=True, check=False)
     assert ended.returncode == 0, ended.stderr
+
+
+def test_the_bridge_takes_it(hook: Hook, session: Session, sent: Sent) -> None:
+    """What the hook sends is what the bridge reads: each status, a version, odd values and who did it."""
+    with acting(origin="tab-1", actor={"user": "ann", "name": "Ann Weber"}, source="billing"):
+        session.add(Invoice(id=3, notes={"day": "é", "deep": [[1]]}))
+        invoice(session).amount = 2**40
+        session.delete(invoice(session, 2))
+        session.commit()
+    taken = [read(Uris(), update.encode()) for update in sent]
+    assert sorted(one.status for one in taken if isinstance(one, Update)) == ["deleted", "inserted", "updated"]
+    for one, update in zip(taken, sent, strict=True):
+        assert isinstance(one, Update), one
+        assert (one.form, one.version, one.id, one.origin) == (update.form, update.version, update.id, "tab-1")
+        assert one.actor == {"user": "ann", "name": "Ann Weber"}
 
 
 def test_log_is_silent(session: Session, sent: Sent, caplog: pytest.LogCaptureFixture) -> None:
