@@ -8,9 +8,10 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from formlock.commands import Lock, Renew, Unlock
 from formlock.model import FormId, Owner
 from formlock.policy import Policy
-from formlock.rules import Lock, Renew, Unlock, decide
+from formlock.rules import decide
 from formlock.service import LockService
 from formlock.stores import LockStore
 from formlock.stores.memory import MemoryStore

@@ -12,15 +12,7 @@ from autobahn.wamp.exception import ApplicationError, TransportLost
 
 from formlock.claims import Claims, Right
 from formlock.clock import Timer
-from formlock.errors import FormLockError, InvalidArgument, Lost, NotActive, NotAllowed
-from formlock.events import Event as LockEvent
-from formlock.events import Granted
-from formlock.model import FormId, FormState, Owner
-from formlock.policy import Policy
-from formlock.ready import CLAIMS as READY_CLAIMS
-from formlock.ready import ROLE as READY_ROLE
-from formlock.receipts import Signer
-from formlock.rules import (
+from formlock.commands import (
     Answer,
     AskFor,
     Asking,
@@ -35,8 +27,16 @@ from formlock.rules import (
     Takeover,
     Unlock,
     Yours,
-    session_owner,
 )
+from formlock.errors import FormLockError, InvalidArgument, Lost, NotActive, NotAllowed
+from formlock.events import Event as LockEvent
+from formlock.events import Granted
+from formlock.model import FormId, FormState, Owner
+from formlock.policy import Policy
+from formlock.ready import CLAIMS as READY_CLAIMS
+from formlock.ready import ROLE as READY_ROLE
+from formlock.receipts import Signer
+from formlock.rules import session_owner
 from formlock.service import LockService
 from formlock.stores import open_store
 from formlock.telling import STATUS, own_facts, told, verb

@@ -8,11 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from formlock.clock import Clock, Promise, Timer
-from formlock.errors import NotActive
-from formlock.events import Event
-from formlock.model import FormId, FormState, Found, Query
-from formlock.policy import Policy
-from formlock.rules import (
+from formlock.commands import (
     Command,
     Decision,
     Lock,
@@ -25,9 +21,12 @@ from formlock.rules import (
     Unlock,
     Wait,
     Yours,
-    decide,
-    decide_all,
 )
+from formlock.errors import NotActive
+from formlock.events import Event
+from formlock.model import FormId, FormState, Found, Query
+from formlock.policy import Policy
+from formlock.rules import decide, decide_all
 from formlock.stores import LockStore
 
 T = TypeVar("T")

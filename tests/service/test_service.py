@@ -9,11 +9,19 @@ from typing import Any
 
 import pytest
 
+from formlock.commands import (
+    Decision,
+    Freed,
+    Lock,
+    Refusal,
+    Renew,
+    Unlock,
+    Yours,
+)
 from formlock.errors import FormLocked, Lost, NotActive
 from formlock.events import Event, Granted, Refused, Released
 from formlock.model import FormId, FormState, Owner, Query
 from formlock.policy import Policy
-from formlock.rules import Decision, Freed, Lock, Refusal, Renew, Unlock, Yours
 from formlock.service import LockService
 from formlock.stores import LockStore
 from formlock.stores.memory import MemoryStore

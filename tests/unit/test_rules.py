@@ -7,11 +7,7 @@ from typing import Any
 
 import pytest
 
-from formlock.errors import FormLocked, FormLockError, Lost, NotHolder
-from formlock.events import Detached, Granted, Reattached, Released
-from formlock.model import FormId, FormState, Owner
-from formlock.policy import MAX_ATTEMPTS, REPEAT_MS, Policy
-from formlock.rules import (
+from formlock.commands import (
     Command,
     Decision,
     Done,
@@ -25,9 +21,12 @@ from formlock.rules import (
     Unlock,
     Wait,
     Yours,
-    decide,
-    session_owner,
 )
+from formlock.errors import FormLocked, FormLockError, Lost, NotHolder
+from formlock.events import Detached, Granted, Reattached, Released
+from formlock.model import FormId, FormState, Owner
+from formlock.policy import MAX_ATTEMPTS, REPEAT_MS, Policy
+from formlock.rules import decide, session_owner
 
 POLICY = Policy()
 FORM = FormId("invoice", "42")

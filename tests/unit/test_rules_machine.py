@@ -8,11 +8,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from formlock.events import Refused
-from formlock.model import FormId, FormState, Lease, Owner
-from formlock.policy import Policy
-from formlock.rules import (
-    SESSION_TAB,
+from formlock.commands import (
     Answer,
     AskFor,
     Command,
@@ -30,9 +26,11 @@ from formlock.rules import (
     Unlock,
     Wait,
     Yours,
-    decide,
-    session_owner,
 )
+from formlock.events import Refused
+from formlock.model import FormId, FormState, Lease, Owner
+from formlock.policy import Policy
+from formlock.rules import SESSION_TAB, decide, session_owner
 
 POLICY = Policy(idle_release_ms=40_000, max_hold_ms=300_000, warn_ms=20_000, ask_ms=20_000, ask_idle_ms=5_000, max_waiters=3)
 HANDING = replace(POLICY, handover_ms=8_000)
@@ -92,7 +90,9 @@ class Rules(RuleBasedStateMachine):
         assert after.token >= before.token, "a token fell"
         if not any(event.changes for event in decision.events):
             assert isinstance(decision.reply, Refusal) == any(isinstance(event, Refused) for event in decision.events)
-            assert (before.token, before.rev, before.number) == (after.token, after.rev, after.number), "a change that nobody hears of"
+            assert (before.token, before.rev, before.number) == (after.token, after.rev, after.number), (
+                "a change nobody hears of"
+            )
             assert [(h.token, h.session) for h in before.holds] == [(h.token, h.session) for h in after.holds]
             assert [(w.number, w.session) for w in before.waiters] == [(w.number, w.session) for w in after.waiters]
         for lease in after.holds:

@@ -1,0 +1,193 @@
+"""What the rules are asked, what they answer, and what they have decided: values only. The rules themselves are in `rules`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from formlock.errors import FormLockError
+from formlock.events import Event
+from formlock.model import FormState, Mode, Owner
+
+# -- commands
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wish:
+    """Who wants which part of the record, how, and from which session."""
+
+    owner: Owner
+    name: str
+    session: int
+    section: str = ""
+    mode: Mode = "exclusive"
+    machine: bool = False
+    note: str = ""
+    rid: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lock(Wish):
+    """An owner asks for the form. `wait`: in line, if need be; `waits`: in how many lines its user stands elsewhere; `long_wall`: a
+    deliberate long lock until then. `probed_since` comes from the `Wait` that an earlier try of the same call got."""
+
+    wait: bool = False
+    waits: int = 0
+    long_wall: int | None = None
+    probed_since: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Takeover(Wish):
+    """An owner wants the form now. `expected_token`: of the grant that it knows of; `right`: it may take over from anybody."""
+
+    expected_token: int
+    reason: str = ""
+    right: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Renew:
+    """The owner lives, on this session, and knows its token, which no copy of its tab does. `active`: whether it does something."""
+
+    owner: Owner
+    token: int
+    session: int
+    active: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Unlock:
+    """The owner is done; `leaving`: its page is going away and may be coming back."""
+
+    owner: Owner
+    token: int
+    leaving: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class LeaveQueue:
+    """The owner waits no more."""
+
+    owner: Owner
+    section: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class AskFor:
+    """Somebody asks the holders for the form."""
+
+    owner: Owner
+    name: str
+    note: str = ""
+    section: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The holder answers all who asked. `keep_ms`: how long it keeps the form at least; None: it gives it up."""
+
+    owner: Owner
+    token: int
+    keep_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class HandOver:
+    """The holder's page has brought its text into safety: the takeover that waits for it may go on."""
+
+    owner: Owner
+    token: int
+
+
+@dataclass(frozen=True, slots=True)
+class SessionLost:
+    """The router says that this session is gone."""
+
+    session: int
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """Nothing but time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recovered:
+    """The service was away, or stood still: the clock that gave the deadlines means nothing any more.
+
+    `living`: the sessions that are there; None: all of before. `grace_ms`: how long owners have to come back, more than usual after
+    a mass return.
+    """
+
+    living: frozenset[int] | None
+    grace_ms: int
+
+
+Command = Lock | Takeover | Renew | Unlock | LeaveQueue | AskFor | Answer | HandOver | SessionLost | Tick | Recovered
+
+# -- replies
+
+
+@dataclass(frozen=True, slots=True)
+class Yours:
+    """The owner holds the form until `lease_ms` after it asked."""
+
+    token: int
+    lease_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class InLine:
+    """The owner waits; `position` 1 is next."""
+
+    number: int
+    position: int
+
+
+@dataclass(frozen=True, slots=True)
+class Freed:
+    """The owner does not hold the form (any more), or wait for it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asking:
+    """The holders have been asked; they have until `until` (None: as long as they like)."""
+
+    number: int
+    until: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Ask again when `until` has come or something has changed."""
+
+    until: int
+    probed_since: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """No, with the error that says why."""
+
+    error: type[FormLockError]
+    same_user: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """The command had no one to answer."""
+
+
+Reply = Yours | InLine | Freed | Asking | Wait | Refusal | Done
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """The state after, what to answer, and what happened, in order; `states` are those right after each event. `probes`: sessions to
+    be asked for a sign of life now."""
+
+    state: FormState
+    reply: Reply
+    events: tuple[Event, ...] = ()
+    states: tuple[FormState, ...] = ()
+    probes: tuple[int, ...] = ()
