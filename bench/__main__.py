@@ -33,7 +33,8 @@ def main(arguments: Sequence[str]) -> None:
     if given.part != "inprocess":
         parts["wire"] = report.lines(compare.compare(compare.QUICK if given.quick else compare.FULL))
         if not given.json:
-            print(table(parts["wire"], WIRE_COLUMNS))
+            measured = {name for line in parts["wire"] for name in line.figures}
+            print(table(parts["wire"], {name: head for name, head in WIRE_COLUMNS.items() if name in measured}))
     if given.part != "wire":
         parts["inprocess"] = inprocess.measure(inprocess.QUICK_ROUNDS if given.quick else inprocess.ROUNDS)
         if not given.json:

@@ -15,8 +15,8 @@ from bench.wire.program import Program
 from bench.wire.rows import ROWS, Row, Run, Size, Tools, close, run
 from bench.wire.servers import HERE, Ours, Rival, Server
 
-FULL = Size(rounds=5, pairs=2_000, told=100, updates=10_000)
-QUICK = Size(rounds=1, pairs=100, told=5, updates=300)
+FULL = Size(rounds=5, pairs=2_000, told=100, updates=10_000, memory=True)
+QUICK = Size(rounds=1, pairs=100, told=5, updates=300, memory=False)
 
 # A server that is started says nothing of itself: V8 compiles and CPython specializes what runs often.
 WARM_UP_RUNS = 1
@@ -35,18 +35,21 @@ def compare(size: Size) -> list[Compared]:
     need()
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="formlock-bench-")))
-        ours, memory = Ours("ours", folder), Ours("ours_memory", folder, store="memory:")
-        # Both before either is waited for, side by side: most of a start is imports.
-        for started in (ours, memory):
-            stack.callback(started.node.stop)
-            started.node.launch()
+        nodes = [Ours("ours", folder)]
+        if size.memory:
+            nodes.append(Ours("ours_memory", folder, store="memory:"))
+        # All before any is waited for, side by side: most of a start is imports.
+        for ours in nodes:
+            # At once: nothing of it is needed afterwards, and a second Ctrl-C must find nothing left.
+            stack.callback(ours.end)
+            ours.node.launch()
         production = {"NODE_ENV": "production"}
         rival = Rival(stack.enter_context(Program("rival", Rival.command(), folder, production)))
         client = stack.enter_context(Program("client", ["node", str(HERE / "client.mjs")], folder, production))
         pusher = stack.enter_context(Program("pusher", [sys.executable, "-m", "bench.wire.pusher"], folder))
-        for started in (ours, memory):
-            started.node.wait_ready()
-        return [_row(row, Tools(client, pusher), [ours, *([memory] if row.memory else []), rival], size) for row in ROWS]
+        for ours in nodes:
+            ours.node.wait_ready()
+        return [_row(row, Tools(client, pusher), [*(nodes if row.memory else nodes[:1]), rival], size) for row in ROWS]
 
 
 def need() -> None:

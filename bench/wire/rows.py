@@ -26,6 +26,8 @@ class Size:
     """Pairs of lock and unlock in "fan-out": twice as many events."""
     updates: int
     """Messages in "push"."""
+    memory: bool
+    """Whether our node is also run with its store in memory: one more start."""
 
 
 @dataclass(frozen=True, slots=True)

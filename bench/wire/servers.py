@@ -60,6 +60,11 @@ class Ours:
             raise BenchError(f"{self.name}: the node's processes are {sorted(pids)}, not {sorted(NODE_PROCESSES)}")
         return pids
 
+    def end(self) -> None:
+        """All its processes, whatever they are doing."""
+        if self.node.process is not None:
+            self.node.kill()
+
 
 class Rival:
     """Socket.IO, one process."""
