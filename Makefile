@@ -60,6 +60,7 @@ lint: $(VENV)/dev $(WEB)/node_modules/.installed
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	cd $(WEB) && npm run --silent lint && npm run --silent check
+	cd bench && ../$(WEB)/node_modules/.bin/eslint --config ../$(WEB)/eslint.config.js wire
 
 test: lint servers bench/node_modules/.installed
 	cd $(WEB) && npm run --silent test

@@ -87,9 +87,8 @@ def seconds(work: Callable[[], None]) -> float:
 def compare(name: str, yardstick: Callable[[], None], measured: Callable[[], None], count: int, rounds: int) -> Line:
     """Both in turn, so that the machine's mood hits both alike."""
     pairs = [(seconds(yardstick), seconds(measured)) for _ in range(rounds)]
-    ratio = statistics.median(after / before for before, after in pairs)
     each = statistics.median(after for _, after in pairs) / count * 1e6
-    return Line(row="in process", what=name, figures={"measured": each}, ratio=ratio)
+    return Line(row="in process", what=name, figures={"measured": each}, ratios=[after / before for before, after in pairs])
 
 
 def measure(rounds: int = ROUNDS) -> list[Line]:

@@ -6,6 +6,7 @@
 //   {"do": "events", "crew", "count"}              lock and unlock, told to subscribers    -> {operations, seconds, last_ms}
 //   {"do": "updates", "crew", "count"}             waits for what the bridge is pushed     -> {operations, seconds}
 //   {"do": "close", "crew"}
+import process from 'node:process';
 import { createInterface } from 'node:readline';
 
 import { Crew } from './crew.mjs';

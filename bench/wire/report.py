@@ -34,7 +34,7 @@ def _line(one: Compared, what: str, figure: Callable[[Run], float]) -> Line:
         row=one.row.name,
         what=what,
         figures={name: statistics.median(figures) for name, figures in by_round.items()},
-        ratio=statistics.median(ratios),
+        ratios=ratios,
     )
 
 
@@ -45,4 +45,4 @@ def _part(one: Compared, process: str) -> Line:
         for name, runs in one.runs.items()
         if name != "rival"
     }
-    return Line(row=one.row.name, what=f"  of it {process}", figures=figures, ratio=None)
+    return Line(row=one.row.name, what=f"  of it {process}", figures=figures)

@@ -1,6 +1,7 @@
 // The rival: a form lock on Socket.IO, in memory, in one process; what a Node.js team would write first. WebSocket only, no compression.
 // It prints {"port", "zmq"} when it listens, and ends when its standard input ends.
 import { createServer } from 'node:http';
+import process from 'node:process';
 
 import { Server } from 'socket.io';
 import { Pull } from 'zeromq';
