@@ -65,7 +65,7 @@ def bench(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_every_row_has_figures_of_all_servers() -> None:
-    """A23: `python -m bench wire` measures ours beside the rival, the same work, and ends all that it started."""
+    """`python -m bench wire` measures ours beside the rival, the same work, and ends all that it started."""
     ended = bench("wire", "--quick", "--json")
     assert ended.returncode == 0, ended.stderr
     lines: list[dict[str, Any]] = json.loads(ended.stdout)["wire"]
