@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,7 @@ from bench.wire.compare import need
 from bench.wire.errors import BenchError
 from bench.wire.program import Program
 from bench.wire.rows import FORM, FanOut, LockCall, Push, Size, Tools, close, crew, run
-from bench.wire.servers import HERE, Rival
+from bench.wire.servers import HERE, Rival, Server
 
 from tests.support.node import ROOT
 
@@ -50,25 +52,58 @@ def rival(tmp_path: Path) -> Iterator[tuple[Rival, Tools]]:
         yield server, Tools(client, started("pusher", sys.executable, "-m", "bench.wire.pusher"))
 
 
-def bench(*arguments: str) -> subprocess.CompletedProcess[str]:
-    """`python -m bench`, told to end what it started when it takes too long."""
-    command = [sys.executable, "-m", "bench", *arguments]
+@contextmanager
+def bench(*arguments: str) -> Iterator[subprocess.Popen[str]]:
+    """`python -m bench`, told to end what it started when the test is over."""
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(("components", "bridge"))}
-    process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "bench", *arguments],
+        cwd=ROOT,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
     try:
-        told, failed = process.communicate(timeout=BENCH_WITHIN_S)
+        yield process
     finally:
-        if process.poll() is None:
-            process.terminate()
-            process.communicate(timeout=BENCH_WITHIN_S)
-    return subprocess.CompletedProcess(command, process.returncode, told, failed)
+        process.terminate()
+        process.communicate(timeout=BENCH_WITHIN_S)
+
+
+def descendants(pid: int) -> set[int]:
+    """The living processes below it."""
+    children: dict[int, list[int]] = {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                state, parent = (entry / "stat").read_text().rpartition(")")[2].split()[:2]
+            except OSError:
+                continue
+            if state != "Z":
+                children.setdefault(int(parent), []).append(int(entry.name))
+    found: set[int] = set()
+    todo = [pid]
+    while todo:
+        below = children.get(todo.pop(), [])
+        found.update(below)
+        todo += below
+    return found
+
+
+def alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
 
 
 def test_every_row_has_figures_of_all_servers() -> None:
-    """`python -m bench wire` measures ours beside the rival, the same work, and ends all that it started."""
-    ended = bench("wire", "--quick", "--json")
-    assert ended.returncode == 0, ended.stderr
-    lines: list[dict[str, Any]] = json.loads(ended.stdout)["wire"]
+    """`python -m bench wire` measures ours beside the rival, each row on both."""
+    with bench("wire", "--quick", "--json") as process:
+        told, failed = process.communicate(timeout=BENCH_WITHIN_S)
+    assert process.returncode == 0, failed
+    lines: list[dict[str, Any]] = json.loads(told)["wire"]
     assert {line["row"] for line in lines} == {"lock call", "fan-out 100", "push"}
     compared = [line for line in lines if line["ratio"] is not None]
     assert len(compared) == 7
@@ -83,6 +118,21 @@ def test_every_row_has_figures_of_all_servers() -> None:
     assert worked["lock call", "bridge"] < worked["lock call", "locks"] / 10
 
 
+def test_nothing_is_left_of_an_interrupted_run() -> None:
+    """Told to stop at any moment, it ends its node, the rival, the client and the pusher first."""
+    with bench("wire", "--quick") as process:
+        limit = time.monotonic() + BENCH_WITHIN_S
+        # The node, its workers, rival, client and pusher.
+        while len(started := descendants(process.pid)) < 5:
+            assert process.poll() is None
+            assert time.monotonic() < limit, started
+            time.sleep(0.02)
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=BENCH_WITHIN_S)
+    assert process.returncode == 128 + signal.SIGINT
+    assert not [pid for pid in started if alive(pid)]
+
+
 def test_counts(rival: tuple[Rival, Tools]) -> None:
     """Two calls for a pair, and each event once for each of a hundred receivers."""
     server, tools = rival
@@ -94,6 +144,21 @@ def test_counts(rival: tuple[Rival, Tools]) -> None:
             assert measured.processor_s.keys() == {"server"}
             assert 0 < measured.processor_s["server"] < 30
         close(row, tools, server)
+
+
+def test_a_wrong_count_gives_no_figure(rival: tuple[Rival, Tools]) -> None:
+    """What the client counted must be what the row had to do."""
+    server, tools = rival
+
+    class OneMore(LockCall):
+        def work(self, tools: Tools, server: Server, size: Size) -> tuple[int, dict[str, Any]]:
+            operations, answer = super().work(tools, server, size)
+            return operations + 1, answer
+
+    row = OneMore()
+    row.open(tools, server)
+    with pytest.raises(BenchError, match="140 calls instead of 141"):
+        run(row, tools, server, SMALL)
 
 
 def test_a_lost_event_gives_no_figure(rival: tuple[Rival, Tools]) -> None:
