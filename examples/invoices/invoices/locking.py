@@ -1,8 +1,8 @@
 """Everything that a write has to do with Form lock: the claim before editing, and the fence around a save.
 
-A receipt proves that somebody had the form, not that he still has it: it is good until it expires, and somebody else may have got the
-form meanwhile. So whoever gets it claims it first, in the record's own row, and from then on no older token can write
-(`formlock_push.sqlalchemy` says how). Nothing here asks the service, so a save works while it is away.
+A receipt proves that somebody had the form, not that he still has it: it is good until it expires, and meanwhile somebody else may
+have got the form. So whoever gets it claims it first, in the record's own row, and from then on no older token can write
+(docs/explanation/late-saves.md). Nothing here asks the service: a save works while it is away.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from dataclasses import dataclass
 
 from formlock_push.scope import acting
 from formlock_push.sqlalchemy import claim, fence
-from formlock_push.verify import Receipt, Verifier
 from sqlalchemy.orm import Session, sessionmaker
 
+from formlock_push.verify import Receipt, Verifier
 from invoices.model import Invoice, form_of
 from invoices.people import Person
 from invoices.refusals import Changed, Gone, Unverifiable
@@ -36,7 +36,7 @@ class Locking:
                 claim(session, Invoice, number, proof.token)
             except LookupError:
                 raise Gone from None
-            invoice = session.get_one(Invoice, number)
+            invoice = session.get_one(Invoice, number, with_for_update=True)
             session.expunge(invoice)
         return invoice
 
@@ -51,7 +51,8 @@ class Locking:
         with acting(origin=proof.tab, actor=person.actor), self.sessions.begin() as session:
             # First of all: from here to the commit nobody else can claim or change the row.
             fence(session, Invoice, number, proof.token)
-            invoice = session.get_one(Invoice, number)
+            # `with_for_update` is for databases that would show a plain read the state of before the fence (MySQL).
+            invoice = session.get_one(Invoice, number, with_for_update=True)
             if str(invoice.version) != version:
                 raise Changed
             yield session, invoice

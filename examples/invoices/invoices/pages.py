@@ -9,10 +9,10 @@ from typing import Any, cast
 from flask import Blueprint, abort, current_app, g, jsonify, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 from formlock_push.scope import acting
-from sqlalchemy import select, text
+from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import HTTPException, SecurityError
 
 from invoices import refusals
 from invoices.entry import LABELS, Entry, read
@@ -74,13 +74,13 @@ def create() -> ResponseReturnValue:
 def claim(number: int) -> ResponseReturnValue:
     """Asked by the page as soon as it has the lock; its answer fills the fields before they open.
 
-    After a refused entry (`?keep=text`) they stay as they were typed, and so does the version they are based on.
+    After an entry with mistakes (`?keep=text`) they stay as they were typed, and so does the version that this was based on.
     """
     try:
         invoice = _locking().claim(_person(), number, request.form.get(RECEIPT))
     except refusals.REFUSALS as error:
         return jsonify(error=refusals.sentence(error)), refusals.status(error)
-    return jsonify({} if request.args.get("keep") == "text" else fields_of(invoice))
+    return ("", 204) if request.args.get("keep") == "text" else jsonify(fields_of(invoice))
 
 
 @pages.post("/<user>/<int:number>")
@@ -113,10 +113,10 @@ def delete(number: int) -> ResponseReturnValue:
 
 @pages.get("/health")
 def health() -> ResponseReturnValue:
-    """Whether the database answers."""
+    """Whether the database answers, and has what it should."""
     try:
         with _session() as session:
-            session.execute(text("SELECT 1"))
+            session.execute(select(Invoice.number).limit(1))
     except SQLAlchemyError:
         return jsonify(healthy=False), 503
     return jsonify(healthy=True)
@@ -154,13 +154,14 @@ def money(amount: Decimal) -> str:
 @pages.app_errorhandler(HTTPException)
 def explain(error: HTTPException) -> ResponseReturnValue:
     """A calm page for what could not be answered."""
-    if error.response is not None or error.code is None or error.code < 400:
+    # A request by a name that is not ours can't even be answered with links.
+    if error.response is not None or error.code is None or error.code < 400 or isinstance(error, SecurityError):
         return error.get_response()
     return render_template("message.html", code=error.code, sentence=refusals.HTTP.get(error.code, error.description)), error.code
 
 
 def _form(number: int | None, texts: dict[str, str], errors: dict[str, str] | None = None) -> str:
-    refresh = "reload" if request.args.get("refresh") == "reload" else "replace"
+    refresh = "reload" if request.args.get("refresh") == "reload" else None
     return render_template("edit.html", number=number, texts=texts, errors=errors or {}, refresh=refresh)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from formlock_push.sqlalchemy import Late
+
 from formlock_push.verify import InvalidReceipt
 
 
@@ -35,7 +36,9 @@ _RECEIPTS = {
 HTTP = {
     403: "This was sent by the page of another site, so nothing was done.",
     404: "There is nothing at this address.",
+    405: "This can't be done that way.",
     413: "This is more text than an invoice can have.",
+    500: "Something went wrong here. Please try again.",
 }
 
 
