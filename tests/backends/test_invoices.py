@@ -11,15 +11,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from invoices.app import create_app
-from invoices.locking import Locking
-from invoices.model import Base, Invoice, fields_of
-from invoices.settings import Settings
 from werkzeug.test import TestResponse
 
 from formlock.model import Owner
 from formlock.receipts import Signer
 from formlock_push import Update
+from invoices.app import create_app
+from invoices.locking import Locking
+from invoices.model import Base, Invoice, fields_of
+from invoices.settings import Settings
 
 KEY = "k" * 43
 FORM = "com.example.form.invoice.42"

@@ -6,10 +6,10 @@ import logging
 from datetime import date
 
 from flask import Flask
-from formlock_push.scope import Middleware
-from formlock_push.sqlalchemy import Sender, install
 
 from formlock_push import Pusher
+from formlock_push.scope import Middleware
+from formlock_push.sqlalchemy import Sender, install
 from formlock_push.verify import Verifier
 from invoices.database import open_database
 from invoices.locking import Locking

@@ -11,10 +11,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from formlock_push.scope import acting
-from formlock_push.sqlalchemy import claim, fence
 from sqlalchemy.orm import Session, sessionmaker
 
+from formlock_push.scope import acting
+from formlock_push.sqlalchemy import claim, fence
 from formlock_push.verify import Receipt, Verifier
 from invoices.model import Invoice, form_of
 from invoices.people import Person

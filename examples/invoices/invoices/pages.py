@@ -8,12 +8,12 @@ from typing import Any, cast
 
 from flask import Blueprint, abort, current_app, g, jsonify, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
-from formlock_push.scope import acting
 from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 from werkzeug.exceptions import HTTPException, SecurityError
 
+from formlock_push.scope import acting
 from invoices import refusals
 from invoices.entry import LABELS, Entry, read
 from invoices.locking import Locking

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from formlock_push.sqlalchemy import Late
-
 from formlock_push.verify import InvalidReceipt
 
 
