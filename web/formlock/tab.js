@@ -53,14 +53,15 @@ export class Tab {
 
   /**
    * Whether this tab was editing the form when it was reloaded, or saved and came back to the same page; asked once. Coming here by
-   * another way (a list, a bookmark) doesn't count: nobody wants a lock for looking.
-   * @param {string} form @param {{type: string, referrer: string, at: number}} arrival
+   * another way (a list, a bookmark) doesn't count: nobody wants a lock for looking. Nor does another address: frames share this memory.
+   * @param {string} form @param {{type: string, referrer: string, page: string, at: number}} arrival
    */
-  wasEditing(form, { type, referrer, at }) {
+  wasEditing(form, { type, referrer, page, at }) {
     const mark = this.#marks()[form];
+    if (!mark || mark.page !== page) return false;
     this.mark(form, null, at);
-    if (!mark || at - mark.at > REMEMBER_MS) return false;
-    return type === 'reload' || type === 'back_forward' || (referrer !== '' && referrer === mark.page);
+    if (at - mark.at > REMEMBER_MS) return false;
+    return type === 'reload' || type === 'back_forward' || referrer === page;
   }
 
   /** @returns {Record<string, {page: string, at: number}>} */
