@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from sqlalchemy.orm import Session, sessionmaker
 
-from formlock_push.scope import acting
+from formlock_push.scope import act
 from formlock_push.sqlalchemy import claim, fence
 from formlock_push.verify import Receipt, Verifier
 from invoices.model import Invoice, form_of
@@ -47,8 +47,9 @@ class Locking:
         `version` is that of the record that the form was filled from. Another one means that somebody wrote without a lock.
         """
         proof = self._verified(person, number, receipt)
-        # The hook reports who it was, and the saver's own tab is not told what it did itself.
-        with acting(origin=proof.tab, actor=person.actor), self.sessions.begin() as session:
+        # The hook names it, so that the saver's own tab is not told what it did itself.
+        act(origin=proof.tab)
+        with self.sessions.begin() as session:
             # First of all: from here to the commit nobody else can claim or change the row.
             fence(session, Invoice, number, proof.token)
             # `with_for_update` is for databases that would show a plain read the state of before the fence (MySQL).

@@ -13,7 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 from werkzeug.exceptions import HTTPException, SecurityError
 
-from formlock_push.scope import acting
+from formlock_push.scope import act
 from invoices import refusals
 from invoices.entry import LABELS, Entry, read
 from invoices.locking import Locking
@@ -63,7 +63,7 @@ def create() -> ResponseReturnValue:
     entry = read(request.form)
     if entry.errors:
         return _form(None, entry.texts, entry.errors), 422
-    with acting(actor=_person().actor), _locking().sessions.begin() as session:
+    with _locking().sessions.begin() as session:
         invoice = Invoice()
         entry.write(invoice)
         session.add(invoice)
@@ -130,6 +130,8 @@ def take_user(endpoint: str | None, values: dict[str, Any] | None) -> None:  # n
     """Who is asking stands in the path. Everybody else is nobody."""
     if values is not None and "user" in values:
         g.person = PEOPLE.get(values.pop("user")) or abort(404)
+        # Whatever this request changes is told as theirs.
+        act(actor=_person().actor)
 
 
 @pages.url_defaults

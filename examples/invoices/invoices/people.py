@@ -14,7 +14,7 @@ class Person:
 
     @property
     def actor(self) -> dict[str, str]:
-        """As the hook reports who did something."""
+        """As the hook is told who does something."""
         return {"user": self.user, "name": self.name}
 
 
