@@ -876,11 +876,11 @@ def test_the_bridge_takes_it(hook: Hook, session: Session, sent: Sent) -> None:
         invoice(session).amount = 2**40
         session.delete(invoice(session, 2))
         session.commit()
-    taken = [read(Uris(), update.encode()) for update in sent]
+    taken = [read(Uris(), told.encode()) for told in sent]
     assert sorted(one.status for one in taken if isinstance(one, Update)) == ["deleted", "inserted", "updated"]
-    for one, update in zip(taken, sent, strict=True):
+    for one, told in zip(taken, sent, strict=True):
         assert isinstance(one, Update), one
-        assert (one.form, one.version, one.id, one.origin) == (update.form, update.version, update.id, "tab-1")
+        assert (one.form, one.version, one.id, one.origin) == (told.form, told.version, told.id, "tab-1")
         assert one.actor == {"user": "ann", "name": "Ann Weber"}
 
 
