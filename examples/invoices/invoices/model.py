@@ -6,10 +6,11 @@ from datetime import date
 from decimal import Decimal
 from typing import Any
 
-from formlock_push.sqlalchemy import LockToken
 from sqlalchemy import BigInteger, Dialect, String, Text
 from sqlalchemy.orm import DeclarativeBase, Mapped, declared_attr, mapped_column
 from sqlalchemy.types import TypeDecorator
+
+from formlock_push.sqlalchemy import LockToken
 
 STATUSES = ("draft", "sent", "paid")
 CENT = Decimal("0.01")
