@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from html import unescape
 from pathlib import Path
@@ -16,6 +17,7 @@ from werkzeug.test import TestResponse
 from formlock.model import Owner
 from formlock.receipts import Signer
 from formlock_push import Update
+from formlock_push.sqlalchemy import Hook
 from invoices.app import create_app
 from invoices.locking import Locking
 from invoices.model import Base, Invoice, fields_of
@@ -48,7 +50,13 @@ class Site:
         app = create_app(settings, self.pushed)
         app.config["TRUSTED_HOSTS"] = ["localhost"]
         self.locking: Locking = app.extensions["locking"]
+        self.app = app
         self.client = app.test_client()
+        self._hook: Hook = app.extensions["hook"]
+
+    def close(self) -> None:
+        self._hook.remove()
+        self.locking.sessions.kw["bind"].dispose()
 
     def receipt(
         self, user: str, token: int, *, form: str = FORM, key: str = KEY, lease_ms: int = 90_000, tab: str | None = None
@@ -74,7 +82,7 @@ class Site:
 def site(tmp_path: Path) -> Iterator[Site]:
     site = Site(tmp_path)
     yield site
-    site.locking.sessions.kw["bind"].dispose()
+    site.close()
 
 
 def text_of(answer: TestResponse) -> str:
@@ -210,6 +218,20 @@ def test_a_write_without_a_lock_is_noticed(site: Site) -> None:
     stored = site.stored()
     assert stored is not None
     assert (stored["amount"], stored["status"]) == ("120.00", "paid")
+
+
+def test_one_of_many_at_once(site: Site) -> None:
+    """The same save sent eight times at once (an impatient finger, a proxy that repeats) is written once; the others are told."""
+    site.claim(ANN, 7)
+    sent = (site.stored() or {}) | {"form_lock_receipt": site.receipt(ANN, 7)}
+
+    def save(number: int) -> int:
+        return site.app.test_client().post("/invoices/ann/42", data=sent | {"notes": f"the {number}th"}).status_code
+
+    with ThreadPoolExecutor(8) as threads:
+        assert sorted(threads.map(save, range(8))) == [303] + [409] * 7
+    assert (site.stored() or {})["version"] == "2"
+    assert len(site.pushed.updates) == 1
 
 
 # -- receipts that are none

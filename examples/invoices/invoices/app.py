@@ -30,7 +30,7 @@ def create_app(settings: Settings, sender: Sender | None = None) -> Flask:
     sessions = open_database(settings.database, date.today())  # noqa: DTZ011 (the day as it is where the application runs)
 
     # Form lock, places 1 to 3 of README.md: committed changes are pushed, requests are told apart, receipts can be verified.
-    install(sessions, sender or Pusher(settings.push))
+    app.extensions["hook"] = install(sessions, sender or Pusher(settings.push))
     app.wsgi_app = Middleware(app.wsgi_app)  # type: ignore[method-assign]
     app.extensions["locking"] = Locking(sessions, Verifier.from_file(settings.receipt_key))
 
