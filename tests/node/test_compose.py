@@ -1,0 +1,105 @@
+"""docker-compose.yml's services as real processes, by their own commands, environments and health checks (support/composition.py)."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import pytest_twisted
+from twisted.internet.threads import deferToThread
+
+from tests.support.client import joined
+from tests.support.composition import Composition
+
+pytestmark = pytest.mark.node
+
+FORM = "com.example.form.test.composed"
+
+
+@pytest.fixture(scope="module")
+def composition(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Composition]:
+    """All services, healthy. (`leave_out` goes when the demo is here.)"""
+    composition = Composition(tmp_path_factory.mktemp("composition"), leave_out={"demo"})
+    try:
+        yield composition.start()
+    finally:
+        composition.close()
+
+
+@pytest_twisted.ensureDeferred
+async def test_two_clients_and_a_killed_worker(composition: Composition) -> None:
+    """A9, A10, U2: ann locks, bob sees it and is refused; the lock worker is killed and started again, and ann's token is still hers."""
+    ann, bob = await joined(composition.ws_url, "ann"), await joined(composition.ws_url, "bob")
+    await bob.subscribe(FORM)
+    token = (await ann.call("lock", form=FORM, tab="a"))["token"]
+    assert (await bob.event("edit"))["holder"]["user"] == "ann"
+    assert (await bob.refused("lock", form=FORM, tab="b")).name == "form_locked"
+    locks = composition.services["locks"]
+    await deferToThread(locks.kill)
+    assert (await bob.refused("status", FORM)).name == "not_active"
+    assert (await deferToThread(locks.checked)).returncode == 1, "a worker that is away is not healthy"
+    assert (await deferToThread(composition.services["router"].checked)).returncode == 0, "the router does not depend on its workers"
+    locks.start()
+    await deferToThread(locks.wait_healthy)
+    renewed = await ann.call("renew", locks=[{"form": FORM, "token": token}], tab="a")
+    assert renewed["locks"][0]["event"] == "renewed"
+    assert (await bob.refused("lock", form=FORM, tab="b")).name == "form_locked"
+    await ann.call("unlock", form=FORM, token=token, tab="a")
+    assert (await bob.call("lock", form=FORM, tab="b"))["token"] == token + 1
+    await ann.leave()
+    await bob.leave()
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_push_from_the_host(composition: Composition) -> None:
+    """A15: what a backend pushes to the bridge's published port arrives at everybody who has the form open."""
+    form = "com.example.form.test.pushed"
+    bob = await joined(composition.ws_url, "bob")
+    await bob.subscribe(form)
+    await deferToThread(composition.push, {"form": form, "change_set": {"amount": ["120.00", "140.00"]}, "id": "u1"})
+    updated = await bob.event("updated", id="u1")
+    assert (updated["seq"], updated["change_set"]) == (1, {"amount": ["120.00", "140.00"]})
+    await bob.leave()
+
+
+@pytest_twisted.ensureDeferred
+async def test_the_router_started_again(composition: Composition) -> None:
+    """U2: the router is killed and started again; the workers come back to it by themselves, and a lock survives with its token."""
+    form = "com.example.form.test.routed"
+    ann = await joined(composition.ws_url, "ann")
+    token = (await ann.call("lock", form=form, tab="a"))["token"]
+    router = composition.services["router"]
+    await deferToThread(router.kill)
+    # What its tmpfs is in a container: empty at every start. (The killed node's node.pid is there.)
+    run = router.folder / "run"
+    for left in run.iterdir():
+        left.unlink()
+    router.start()
+    for name in ("router", "locks", "bridge"):
+        await deferToThread(composition.services[name].wait_healthy)
+    bob = await joined(composition.ws_url, "bob")
+    assert (await bob.refused("lock", form=form, tab="b")).name == "form_locked"
+    ann = await joined(composition.ws_url, "ann")
+    assert (await ann.call("lock", form=form, tab="a"))["token"] == token
+    await ann.leave()
+    await bob.leave()
+
+
+def test_only_what_it_must_is_written(composition: Composition) -> None:
+    """No service writes outside its volumes and its tmpfs (`read_only`), and only the router writes credentials."""
+    for name in composition.services:
+        assert composition.written(name) == set(), name
+    credentials = next(iter((composition.services["locks"].folder / "credentials").iterdir())).parent
+    assert {path.name for path in credentials.iterdir()} >= {"locks", "bridge"}
+    assert all(path.stat().st_mode & 0o077 == 0 for path in credentials.iterdir())
+
+
+def test_it_ends_when_it_is_told_to(composition: Composition, tmp_path: Path) -> None:
+    """`docker compose stop`: each service ends by its stop signal within the engine's ten seconds, the router with 0."""
+    router = composition.services["router"]
+    assert router.stop_signal == signal.SIGINT
+    codes = {name: service.stop() for name, service in reversed(composition.services.items()) if service.process is not None}
+    assert codes == dict.fromkeys(composition.services, 0)
+    assert "Traceback" not in "".join(service.log() for service in composition.services.values())
