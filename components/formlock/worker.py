@@ -83,7 +83,9 @@ def _transport(router: str) -> dict[str, Any]:
     try:
         parse_url(router)
     except ValueError:
-        raise ValueError(f"the router's address must be ws://HOST:PORT/PATH, wss://HOST:PORT/PATH or unix:PATH, not {router}") from None
+        raise ValueError(
+            f"the router's address must be ws://HOST:PORT/PATH, wss://HOST:PORT/PATH or unix:PATH, not {router}"
+        ) from None
     return transport | {"url": router}
 
 

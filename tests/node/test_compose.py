@@ -1,4 +1,4 @@
-"""docker-compose.yml's services as real processes, by their own commands, environments and health checks (support/composition.py)."""
+"""docker-compose.yml's services as real processes, by their own commands and health checks (support/composition.py)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from twisted.internet.threads import deferToThread
 from tests.support.client import joined
 from tests.support.composition import Composition
 
-pytestmark = pytest.mark.node
+# Four interpreters that import for seconds, and a test that starts two of them again.
+pytestmark = [pytest.mark.node, pytest.mark.timeout(300)]
 
 FORM = "com.example.form.test.composed"
 
@@ -30,7 +31,7 @@ def composition(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Compositio
 
 @pytest_twisted.ensureDeferred
 async def test_two_clients_and_a_killed_worker(composition: Composition) -> None:
-    """A9, A10, U2: ann locks, bob sees it and is refused; the lock worker is killed and started again, and ann's token is still hers."""
+    """A9, A10, U2: ann locks, bob sees it and is refused; the lock worker is killed and started again, and ann keeps her token."""
     ann, bob = await joined(composition.ws_url, "ann"), await joined(composition.ws_url, "bob")
     await bob.subscribe(FORM)
     token = (await ann.call("lock", form=FORM, tab="a"))["token"]

@@ -1,7 +1,7 @@
 """docker-compose.yml without an engine: each service's own command, environment and health check, as local processes.
 
-The real compose program reads the file (`config --format json`), and each service is started as soon as those it depends on are as it
-asks: healthy means that the service's own health check has been run and has succeeded. What is changed, and nothing else:
+The real compose program reads the file (`config --format json`), and each service is started as soon as those it depends on are as
+it asks: healthy means that the service's own health check has been run and has succeeded. What is changed, and nothing else:
 
 - `/app` of a service is a folder of the test, filled as the Dockerfile's second stage fills it; the service's volumes and tmpfs are
   folders and links in it, so two services share a volume and nothing more;
@@ -30,13 +30,16 @@ from tests.support.image import installed, lay_out, stages
 from tests.support.node import ROOT, free_port
 
 FILE = ROOT / "docker-compose.yml"
-HEALTHY_WITHIN_S = 60
+HEALTHY_WITHIN_S = 90
 STOP_WITHIN_S = 20
-CHECK_EVERY_S = 0.2
+# Each check is a Python of its own, beside services that are starting.
+CHECK_EVERY_S = 0.5
 
 
-def compose_program(*arguments: str, file: Path = FILE, environment: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
-    """Run the real compose program. (The console script of its package ends with 0 whatever it found; the program itself does not.)"""
+def compose_program(
+    *arguments: str, file: Path = FILE, environment: dict[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run the real compose program. (Its package's console script ends with 0 whatever it found; the program itself does not.)"""
     program = Path(compose.__file__).parent / "docker-compose"
     return subprocess.run(
         [str(program), "--file", str(file), "--project-directory", str(ROOT), *arguments],
@@ -123,7 +126,7 @@ class Service:
 
 
 class Composition:
-    """The services of docker-compose.yml, without those named in `leave_out`. Use `url`, `ws_url`, `push`, and `services` by name."""
+    """The services of docker-compose.yml, without those in `leave_out`. Use `url`, `ws_url`, `push`, and `services` by name."""
 
     def __init__(self, folder: Path, leave_out: Collection[str] = ()) -> None:
         config = read_composition()

@@ -1,8 +1,8 @@
 """The image without an engine: what the Dockerfile copies and where to, read from the Dockerfile itself.
 
-Nothing here can build an image. But what would be in it can be laid out: the folder that its second stage fills, and the wheel of this
-project, made by the first stage's sources only. So a `COPY` that is missing, or that .dockerignore keeps from the builder, is a test
-that fails.
+Nothing here can build an image. But what would be in it can be laid out: the folder that its second stage fills, and the wheel of
+this project, made by the first stage's sources only. So a `COPY` that is missing, or that .dockerignore keeps from the builder, is
+a test that fails.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Stage:
 
     base: str
     name: str = ""
-    folder: PurePosixPath = PurePosixPath("/")
+    folder: PurePosixPath = field(default_factory=lambda: PurePosixPath("/"))
     user: str = "root"
     environment: dict[str, str] = field(default_factory=dict)
     copies: list[Copy] = field(default_factory=list)
@@ -124,7 +124,7 @@ def lay_out(stage: Stage, root: Path) -> None:
 
 
 def installed(stage: Stage, folder: Path) -> Path:
-    """The project as the first stage installs it: a wheel of what that stage copies, in a folder of its own; scripts in its `bin`."""
+    """The project as the first stage installs it: a wheel of what that stage copies, in its own folder; scripts in its `bin`."""
     sources, wheels, target = folder / "sources", folder / "wheels", folder / "installed"
     lay_out(stage, sources)
     python = sys.executable

@@ -1,7 +1,7 @@
 """`formlock check`: does the node, or one part of it, answer a real call now? For health checks, and for people who wonder.
 
-It asks the router's `/readyz` (ready.py), which asks each component. The router itself is well when it can ask, whatever it hears: its
-health must not wait for workers that wait for it.
+It asks the router's `/readyz` (ready.py), which asks each component. The router itself is well when it can ask, whatever it hears:
+its health must not wait for workers that wait for it.
 """
 
 from __future__ import annotations
@@ -71,7 +71,9 @@ def ask(url: str) -> Health:
         # 503: somebody does not answer; the body says who.
         body = error.read(65_536)
     except (OSError, http.client.HTTPException, ValueError) as error:
-        raise Failed(f"Nobody answers at {url} ({_why(error)}): is the router running, and is this its address?", NOT_REACHED) from None
+        raise Failed(
+            f"Nobody answers at {url} ({_why(error)}): is the router running, and is this its address?", NOT_REACHED
+        ) from None
     health = _read(body)
     if health is None:
         raise Failed(f"What answers at {url} is not Form lock's router: give the address of its /readyz with --url.", NOT_REACHED)

@@ -15,7 +15,8 @@ class Failed(click.ClickException):
 
     def __init__(self, sentence: str, exit_code: int) -> None:
         super().__init__(sentence)
-        self.exit_code = exit_code
+        # click has it as its class's; an error of ours has its own.
+        vars(self)["exit_code"] = exit_code
 
     def show(self, file: IO[Any] | None = None) -> None:
         """The sentence alone."""

@@ -75,7 +75,7 @@ def _common(command: Command) -> Command:
     return command
 
 
-class _Object(click.ParamType):
+class _Object(click.ParamType[dict[str, Any]]):
     name = "json"
 
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> dict[str, Any]:
@@ -120,7 +120,9 @@ def bridge(pull: str, **common: Any) -> None:
     _run("bridge", {"pull": pull}, **common)
 
 
-def _run(name: str, own: dict[str, Any], *, router: str, folder: Path, credentials: Path, loglevel: str, extra: dict[str, Any]) -> None:
+def _run(
+    name: str, own: dict[str, Any], *, router: str, folder: Path, credentials: Path, loglevel: str, extra: dict[str, Any]
+) -> None:
     from formlock.worker import run
 
     configuration = {**own, "credentials": str(credentials), **extra, "cbdir": str(folder)}
