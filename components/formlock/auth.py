@@ -4,7 +4,7 @@ Two ways in:
 
 - `anonymous`, the development node only: the caller is who it says, with every right (claims.development);
 - `ticket` for our own components: each has its own secret, made at the node's first start in the credentials folder (mode 0600),
-  or given by the environment.
+  or given by the environment. The key that receipts are signed with is made beside them.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from typing import Any
 
 from formlock.claims import InvalidClaims, development
 from formlock.errors import NotActive, WrongMethod
-from formlock.wamp import Call, Denied, Session, read_credential
+from formlock.wamp import RECEIPT_KEY, Call, Denied, Session, read_credential
 
 BROWSER_ROLE = "browser"
 COMPONENTS = ("locks", "bridge")
 
 # What the workers register under our prefix: while one is away, its callers are told to come back instead of "Wrong method".
-PUBLISHED = frozenset({"lock", "unlock", "renew", "status", "updates", "locks"})
+PUBLISHED = frozenset({"lock", "unlock", "renew", "status", "list", "updates", "locks"})
 
 
 class AuthComponent(Session):
@@ -70,9 +70,9 @@ class AuthComponent(Session):
 
 
 def make_credentials(folder: Path) -> None:
-    """A random ticket for each of our components that has none yet; whole or not at all, whatever happens in between."""
+    """A random secret for each of our components, and for receipts, that has none yet; whole or not at all, whatever happens."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    for name in COMPONENTS:
+    for name in (*COMPONENTS, RECEIPT_KEY):
         path = folder / name
         if not path.exists():
             new = folder / f".{name}.new"

@@ -45,9 +45,10 @@ class Claims:
         """Whether the bearer has the right on this form."""
         return any(right in grant.rights and grant.covers(form) for grant in self.grants)
 
-    def allows_everywhere(self, right: Right) -> bool:
-        """Whether the bearer has the right on every form there is, which a prefix subscription asks for."""
-        return any(right in grant.rights and grant.pattern == "*" for grant in self.grants)
+    def allows_all(self, right: Right, type: str | None = None) -> bool:  # noqa: A002 (the form's own word)
+        """Whether the bearer has the right on every form of the type, or on every form there is."""
+        patterns = ("*", f"{type}.*") if type is not None else ("*",)
+        return any(right in grant.rights and grant.pattern in patterns for grant in self.grants)
 
     def to_extra(self) -> dict[str, Any]:
         """JSON-able; `from_extra` reads it back."""

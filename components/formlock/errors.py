@@ -62,7 +62,7 @@ class NotHolder(Refused):
 
 
 class NotAllowed(Refused):
-    """Facts: form, right."""
+    """Facts: form (or type), right."""
 
     name = "not_allowed"
     sentence = "You are not allowed to do this"

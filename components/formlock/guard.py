@@ -67,8 +67,8 @@ def may(claims: Claims, uris: Uris, uri: str, action: str, match: str | None) ->
         return uri == ARTICLE_LOCK or (uri.startswith(uris.procedures) and uri != uris.procedure("authenticate"))
     if action == "subscribe":
         if match == "prefix":
-            # A prefix subscription sees every form under it, so only the one for all forms exists, for those who may list all.
-            return uri == uris.forms and claims.allows_everywhere("list")
+            # It sees every form under it, so it is for those who may list these: all forms, or all of one type.
+            return uris.is_forms(uri) and claims.allows_all("list", uris.type_of(uri))
         return match in (None, "exact") and _may_view(claims, uris, uri)
     return False
 

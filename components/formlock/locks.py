@@ -17,17 +17,20 @@ from formlock.model import FormId, FormState, Owner
 from formlock.policy import Policy
 from formlock.ready import CLAIMS as READY_CLAIMS
 from formlock.ready import ROLE as READY_ROLE
+from formlock.receipts import Signer
 from formlock.rules import Decision, Lock, Refusal, Renew, Unlock, Yours, session_owner
 from formlock.service import LockService
 from formlock.stores import open_store
 from formlock.uris import ARTICLE_LOCK
-from formlock.wamp import Call, ClaimsBook, Event, Session, TwistedClock
+from formlock.wamp import Call, ClaimsBook, Event, Session, TwistedClock, read_receipt_key
 from formlock.wire import (
+    ListRequest,
     LockRequest,
     Payload,
     RenewRequest,
     StatusRequest,
     UnlockRequest,
+    list_answer,
     lock_answer,
     lost_answer,
     refusal,
@@ -59,6 +62,7 @@ class LockComponent(Session):
         await self.answer(self.uris.procedure("locks"), self._alive)
         self._clock = TwistedClock()
         self._claims = ClaimsBook(self, internal={READY_ROLE: READY_CLAIMS})
+        self._signer = Signer(read_receipt_key(self.folder(self.extra.get("credentials", "credentials"))))
         self._topics: OrderedDict[int, str] = OrderedDict()
         self._waiting: list[Callable[[], None]] | None = []
         store = await open_store(self.extra.get("store", "memory:"), self._clock, lambda: secrets.token_hex(4), self.folder())
@@ -84,6 +88,7 @@ class LockComponent(Session):
         await self.answer(self.uris.procedure("unlock"), self._unlock)
         await self.answer(self.uris.procedure("renew"), self._renew)
         await self.answer(self.uris.procedure("status"), self._status)
+        await self.answer(self.uris.procedure("list"), self._list)
         self.note("locks.ready", epoch=self._service.epoch, sessions=len(living))
 
     async def ended(self) -> None:
@@ -103,10 +108,11 @@ class LockComponent(Session):
         form = self.uris.form(arguments.get("form"))
         asked = request(LockRequest, arguments)
         claims = await self._allowed(call, "lock", form)
+        owner = _owner(claims, asked.tab, call.caller)
         decision = await self._service.lock(
             form,
             Lock(
-                owner=_owner(claims, asked.tab, call.caller),
+                owner=owner,
                 name=claims.name,
                 session=call.caller,
                 wall=self._clock.wall(),
@@ -115,7 +121,7 @@ class LockComponent(Session):
             ),
         )
         if isinstance(decision.reply, Yours):
-            return self._yours(decision.state, decision.reply)
+            return self._yours(decision.state, decision.reply, owner)
         raise self._refused("lock", decision.state, decision.reply, claims)
 
     async def _unlock(self, call: Call) -> Payload:
@@ -140,12 +146,12 @@ class LockComponent(Session):
             if claims.allows("lock", form)
         ]
         decisions = await self._service.renew(renewals, call.caller)
-        answers = {form: self._renewed(decision, claims) for (form, _), decision in zip(renewals, decisions, strict=True)}
+        answers = {form: self._renewed(decision, claims, owner) for (form, _), decision in zip(renewals, decisions, strict=True)}
         return {"locks": [answers.get(form) or lost_answer(self.uris.topic(form), None) for form in forms]}
 
-    def _renewed(self, decision: Decision, claims: Claims) -> Payload:
+    def _renewed(self, decision: Decision, claims: Claims, owner: Owner) -> Payload:
         if isinstance(decision.reply, Yours):
-            return {**self._yours(decision.state, decision.reply), "event": "renewed"}
+            return {**self._yours(decision.state, decision.reply, owner), "event": "renewed"}
         self._refused("renew", decision.state, decision.reply, claims)
         return lost_answer(self.uris.topic(decision.state.form), decision.state)
 
@@ -155,6 +161,15 @@ class LockComponent(Session):
         request(StatusRequest, arguments)
         await self._allowed(call, "view", form)
         return self._snapshot(await self._service.read(form))
+
+    async def _list(self, call: Call) -> Payload:
+        asked = request(ListRequest, call.arguments())
+        claims = await self._claims.of(call.caller)
+        if not claims.allows_all("list", asked.type):
+            self.note("call.not_allowed", type=asked.type, user=claims.user, right="list")
+            raise NotAllowed(type=asked.type, right="list")
+        found = await self._service.find(asked.query(self.uris))
+        return list_answer(self.uris, found, self._service.epoch, self._clock.now(), self._clock.wall())
 
     async def _allowed(self, call: Call, right: Right, form: FormId) -> Claims:
         claims = await self._claims.of(call.caller)
@@ -249,9 +264,10 @@ class LockComponent(Session):
     def _snapshot(self, state: FormState) -> Payload:
         return snapshot(self.uris, state, self._service.epoch, self._clock.now(), self._clock.wall())
 
-    def _yours(self, state: FormState, reply: Yours) -> Payload:
-        renew_ms = self._service.policy.renew_ms
-        return lock_answer(self.uris, state, reply.token, self._service.epoch, reply.lease_ms, renew_ms)
+    def _yours(self, state: FormState, reply: Yours, owner: Owner) -> Payload:
+        topic, renew_ms = self.uris.topic(state.form), self._service.policy.renew_ms
+        receipt = self._signer.sign(topic, owner, reply.token, self._clock.wall(), reply.lease_ms)
+        return lock_answer(self.uris, state, reply.token, self._service.epoch, reply.lease_ms, renew_ms, receipt)
 
     def _refused(self, what: str, state: FormState, reply: object, claims: Claims) -> FormLockError:
         error, same_user = (reply.error, reply.same_user) if isinstance(reply, Refusal) else (Lost, False)

@@ -80,6 +80,25 @@ class Left:
 
 
 @dataclass(frozen=True, slots=True)
+class Query:
+    """Which locked forms to list, in the order of their ids, beginning behind `after`. None: whatever."""
+
+    type: str | None = None
+    user: str | None = None
+    attached: bool | None = None
+    after: FormId | None = None
+    limit: int = 100
+
+    def matches(self, lease: Lease | None) -> bool:
+        """Whether a form with this lease is asked for; type and place are the store's to see to."""
+        if lease is None:
+            return False
+        if self.attached is not None and self.attached != (lease.session is not None):
+            return False
+        return self.user is None or self.user == lease.owner.user
+
+
+@dataclass(frozen=True, slots=True)
 class FormState:
     """All that is known of one form's locking. `token` is the highest ever granted and never falls."""
 
@@ -98,3 +117,11 @@ class FormState:
                 return min(self.lease.deadline, self.lease.probe.until)
             return self.lease.deadline
         return self.left.resumable_until if self.left is not None else None
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """One page of the answer to a Query. `after`: where the next page begins; None when there is none."""
+
+    states: tuple[FormState, ...]
+    after: FormId | None

@@ -10,7 +10,7 @@ from typing import TypeVar
 from formlock.clock import Clock, Promise, Timer
 from formlock.errors import NotActive
 from formlock.events import Event
-from formlock.model import FormId, FormState
+from formlock.model import FormId, FormState, Found, Query
 from formlock.policy import Policy
 from formlock.rules import (
     Command,
@@ -145,6 +145,14 @@ class LockService:
         await self._ready()
         state = await self._store.read(form)
         return decide(state, Tick(), self._clock.now(), self._policy).state
+
+    async def find(self, query: Query) -> Found:
+        """A page of locked forms as of now, time applied."""
+        await self._ready()
+        found = await self._store.find(query)
+        now = self._clock.now()
+        states = (decide(state, Tick(), now, self._policy).state for state in found.states)
+        return replace(found, states=tuple(state for state in states if query.matches(state.lease)))
 
     async def session_lost(self, session: int) -> None:
         """The router says that the session has left."""

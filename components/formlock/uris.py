@@ -40,6 +40,21 @@ class Uris:
         """The prefix of all form topics."""
         return f"{self.prefix}.form."
 
+    def forms_of(self, type: str | None) -> str:  # noqa: A002 (the form's own word)
+        """The prefix of all topics of one type, or of all there are: what a prefix subscription names."""
+        return f"{self.forms}{type}." if type is not None else self.forms
+
+    def is_forms(self, uri: str) -> bool:
+        """Whether this is such a prefix."""
+        return uri == self.forms or self.type_of(uri) is not None
+
+    def type_of(self, uri: str) -> str | None:
+        """The type whose topics this prefix is of; None for anything else."""
+        if not uri.startswith(self.forms) or not uri.endswith("."):
+            return None
+        type = uri[len(self.forms) : -1]  # noqa: A001
+        return type if _PART.fullmatch(type) else None
+
     def topic(self, form: FormId) -> str:
         """The form's topic, which is what the wire calls `form`."""
         return f"{self.forms}{form.type}.{form.id}"

@@ -49,7 +49,10 @@ from formlock.uris import DEFAULT_PREFIX, Uris
 RECURSION_LIMIT = 1_000
 
 # An empty or cut-off file must not become a password that is easy to guess.
-MIN_TICKET_LENGTH = 32
+MIN_SECRET_LENGTH = 32
+
+# Of the file in the credentials folder; backends verify receipts with it.
+RECEIPT_KEY = "receipts"
 
 LISTENING_WITHIN_S = 30
 
@@ -399,9 +402,18 @@ def log_failure(verb: str, fail: Failure, **facts: object) -> None:
 
 def read_credential(folder: Path, name: str) -> str:
     """An internal component's ticket: the environment's FORMLOCK_TICKET_<NAME>, else the file that the router worker made."""
-    found = os.environ.get(f"FORMLOCK_TICKET_{name.upper()}") or (folder / name).read_text(encoding="ascii").strip()
-    if len(found) < MIN_TICKET_LENGTH:
+    return _read_secret(f"FORMLOCK_TICKET_{name.upper()}", folder / name)
+
+
+def read_receipt_key(folder: Path) -> str:
+    """The key that receipts are signed with: the environment's FORMLOCK_RECEIPT_KEY, else the file that the router worker made."""
+    return _read_secret("FORMLOCK_RECEIPT_KEY", folder / RECEIPT_KEY)
+
+
+def _read_secret(variable: str, path: Path) -> str:
+    found = os.environ.get(variable) or path.read_text(encoding="ascii").strip()
+    if len(found) < MIN_SECRET_LENGTH:
         raise ValueError(
-            f"the ticket of {name} has fewer than {MIN_TICKET_LENGTH} characters: delete its file, and a new one is made"
+            f"the secret {path.name} has fewer than {MIN_SECRET_LENGTH} characters: delete its file, and a new one is made"
         )
     return found

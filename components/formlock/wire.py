@@ -8,20 +8,22 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Mapping
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
 from msgspec import Meta, Struct
 
-from formlock.errors import FormLocked, FormLockError, InvalidArgument, Lost
-from formlock.model import FormState, Lease
+from formlock.errors import FormLocked, FormLockError, InvalidArgument, InvalidForm, Lost
+from formlock.model import FormState, Found, Lease, Query
 from formlock.uris import Uris
 
 MAX_NOTE_LENGTH = 200
+MAX_USER_LENGTH = 100
 # What a double of JavaScript counts exactly.
 MAX_TOKEN = 2**53 - 1
 # A tab that holds more forms renews them in several calls.
 MAX_LOCKS_PER_CALL = 200
+MAX_LIST = 200
 
 Name = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_:-]+\Z")]
 Token = Annotated[int, Meta(ge=1, le=MAX_TOKEN)]
@@ -64,7 +66,25 @@ class StatusRequest(Struct, forbid_unknown_fields=True):
     """Of `status`, beside the form: nothing."""
 
 
-Request = TypeVar("Request", LockRequest, UnlockRequest, RenewRequest, StatusRequest)
+class ListRequest(Struct, forbid_unknown_fields=True):
+    """Of `list`."""
+
+    type: Name | None = None
+    user: Annotated[str, Meta(max_length=MAX_USER_LENGTH)] | None = None
+    state: Literal["held", "grace"] | None = None
+    after: str | None = None
+    limit: Annotated[int, Meta(ge=1, le=MAX_LIST)] = 100
+
+    def query(self, uris: Uris) -> Query:
+        """InvalidArgument for an `after` that is no form."""
+        try:
+            after = uris.form(self.after) if self.after is not None else None
+        except InvalidForm:
+            raise InvalidArgument(argument="after") from None
+        return Query(self.type, self.user, None if self.state is None else self.state == "held", after, self.limit)
+
+
+Request = TypeVar("Request", LockRequest, UnlockRequest, RenewRequest, StatusRequest, ListRequest)
 
 
 def request(kind: type[Request], arguments: Mapping[str, Any]) -> Request:
@@ -107,7 +127,16 @@ def snapshot(uris: Uris, state: FormState, epoch: str, now: int, wall: int) -> P
     }
 
 
-def lock_answer(uris: Uris, state: FormState, token: int, epoch: str, lease_ms: int, renew_ms: int) -> Payload:
+def list_answer(uris: Uris, found: Found, epoch: str, now: int, wall: int) -> Payload:
+    """Of `list`."""
+    return {
+        "forms": [snapshot(uris, state, epoch, now, wall) for state in found.states],
+        "after": uris.topic(found.after) if found.after is not None else None,
+        "epoch": epoch,
+    }
+
+
+def lock_answer(uris: Uris, state: FormState, token: int, epoch: str, lease_ms: int, renew_ms: int, receipt: str) -> Payload:
     """Of `lock`; `renew` has the same for each lock, as event "renewed"."""
     return {
         "event": "lock",
@@ -117,6 +146,7 @@ def lock_answer(uris: Uris, state: FormState, token: int, epoch: str, lease_ms: 
         "rev": state.rev,
         "lease_ms": lease_ms,
         "renew_ms": renew_ms,
+        "receipt": receipt,
     }
 
 

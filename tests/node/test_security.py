@@ -26,7 +26,7 @@ FORM = "com.example.form.test.security"
         ("wamp.session.on_join", None),
         ("com.example.form.", None),
         ("com.example.form.invoice", None),
-        ("com.example.form.invoice.", "prefix"),
+        ("com.example.form.invoice.", None),
         ("com.example.form.invoice.4", "prefix"),
         ("com.example", "prefix"),
         ("", "prefix"),
@@ -37,7 +37,7 @@ FORM = "com.example.form.test.security"
 )
 @pytest_twisted.ensureDeferred
 async def test_subscriptions_that_are_refused(node: Node, topic: str, match: str | None) -> None:
-    """A page subscribes single forms, or all of them under exactly one prefix: nothing else."""
+    """A page subscribes single forms, or by prefix all forms there are or all of one type: nothing else."""
     page = await joined(node.ws_url)
     with pytest.raises(ApplicationError, match=r"not_authorized|not authorized|invalid_uri"):
         await page.subscribe(topic, match)
@@ -46,7 +46,7 @@ async def test_subscriptions_that_are_refused(node: Node, topic: str, match: str
 
 @pytest_twisted.ensureDeferred
 async def test_prefix_subscription_of_all_forms(node: Node) -> None:
-    """The one prefix there is shows every form, without the greeting of a single form's subscribers."""
+    """The prefix of all shows every form, without the greeting of a single form's subscribers."""
     page, ann = await joined(node.ws_url, "list"), await joined(node.ws_url, "ann")
     await page.subscribe("com.example.form.", "prefix")
     await ann.call("lock", form=FORM, tab="a")
@@ -132,7 +132,7 @@ async def test_anothers_ticket(node: Node) -> None:
 
 def test_credentials_are_for_this_account_only(node: Node) -> None:
     """Made at the first start, readable by nobody else, and not in the configuration."""
-    for name in ("locks", "bridge"):
+    for name in ("locks", "bridge", "receipts"):
         assert stat.S_IMODE((node.folder / "credentials" / name).stat().st_mode) == 0o600
     assert stat.S_IMODE((node.folder / "credentials").stat().st_mode) == 0o700
 

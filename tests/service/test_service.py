@@ -11,7 +11,7 @@ import pytest
 
 from formlock.errors import FormLocked, Lost, NotActive
 from formlock.events import Event, Granted, Released
-from formlock.model import FormId, FormState, Owner
+from formlock.model import FormId, FormState, Owner, Query
 from formlock.policy import Policy
 from formlock.rules import Decision, Freed, Lock, Refusal, Renew, Unlock, Yours
 from formlock.service import LockService
@@ -475,3 +475,22 @@ def test_renewal_of_a_form_that_another_has_is_lost(world: World) -> None:
     world.clock.run(world.service.unlock(FORM, Unlock(ANN, got.reply.token), 1))
     world.lock(BOB, 2)
     assert world.renew(got.reply.token) == Refusal(Lost)
+
+
+def test_find_applies_time(world: World) -> None:
+    """What has expired is in no list, whether or not a timer has run; what is in its grace now is not listed as held."""
+    world.lock()
+    world.lock(BOB, 2, FormId("invoice", "43"))
+
+    def users(query: Query) -> list[str]:
+        found = world.clock.run(world.service.find(query))
+        return [state.lease.owner.user for state in found.states if state.lease is not None]
+
+    assert users(Query("invoice")) == ["ann", "bob"]
+    assert users(Query("order")) == []
+    world.clock.run(world.service.session_lost(2))
+    assert users(Query(attached=True)) == ["ann"]
+    assert users(Query(attached=False)) == ["bob"]
+    world.clock.advance(POLICY.grace_ms - 500)
+    world.clock.jump(500)
+    assert users(Query()) == ["ann"]

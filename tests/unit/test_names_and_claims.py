@@ -76,13 +76,13 @@ def test_rights_by_pattern() -> None:
     assert not claims.allows("takeover", FormId("invoice", "42"))
     assert claims.allows("view", FormId("order", "7"))
     assert not claims.allows("view", FormId("order", "70"))
-    assert not claims.allows_everywhere("view")
+    assert not claims.allows_all("view")
 
 
 def test_claims_travel() -> None:
     claims = development({"user": "ann", "name": "Ann Weber"}, guest="guest-1")
     assert from_extra(claims.to_extra()) == claims
-    assert claims.allows_everywhere("admin")
+    assert claims.allows_all("admin")
     assert claims.grants[0].rights == RIGHTS
 
 
@@ -117,6 +117,11 @@ def test_what_a_page_may() -> None:
     assert not may(some, URIS, "com.example.form.", "subscribe", "prefix")
     assert may(everything, URIS, "com.example.form.", "subscribe", "prefix")
     assert not may(everything, URIS, "com.example.form", "subscribe", "prefix")
+    lister = Claims("a", "A", grants=(Grant("invoice.*", frozenset({"list"})), Grant("order.7", frozenset({"list"}))))
+    assert may(lister, URIS, "com.example.form.invoice.", "subscribe", "prefix")
+    for not_all_of_these in ("", "order.", "order.7.", "invoice", "invoice.4", "invoice..", "invoice.4.", "inv"):
+        assert not may(lister, URIS, f"com.example.form.{not_all_of_these}", "subscribe", "prefix"), not_all_of_these
+    assert not may(lister, URIS, "com.example.form.invoice.", "subscribe", None)
     assert may(some, URIS, "com.example.formlock.lock", "call", None)
     assert may(some, URIS, "form-lock", "call", None)
     assert not may(everything, URIS, "com.example.formlock.authenticate", "call", None)

@@ -1,10 +1,11 @@
 // Binds one <form> of the page to its FormLock: shows the state, shuts and opens the fields, guards the submit, brings updates in.
 import { CallError } from './connect.js';
-import { contents, editedElsewhere, firstField, isPart, labelOf, open, shut } from './fields.js';
+import { claim } from './claim.js';
+import { contents, editedElsewhere, firstField, isPart, labelOf, open, pairOf, shut } from './fields.js';
 import { arrival } from './shared.js';
 import { stylePage } from './style.js';
 import { BUTTONS, NOTICES, changed, words } from './texts.js';
-import { fillFields, flash, folded, replaceContents, valuesFromServer } from './update.js';
+import { fill, fillFields, fillingsOf, flash, folded, replaceContents, valuesFromServer } from './update.js';
 
 /** @typedef {import('./element.js').FormLockElement} FormLockElement */
 /** @typedef {import('./lock.js').Update} Update */
@@ -35,8 +36,9 @@ export class Binding {
     const { signal } = this.#ending;
     stylePage(form.ownerDocument);
     const came = arrival();
-    // After a reload browsers put back what was typed before: that is not the saved record.
-    this.#saved = contents(form, this.tokenField, { served: came.type !== 'navigate' });
+    // After a reload browsers put back what was typed before: that is not the saved record. Nor is what a refused save shows again.
+    this.#saved = form.hasAttribute('unsaved') ? '' : contents(form, { served: came.type !== 'navigate' });
+    if (form.hasAttribute('claim-url')) lock.claim = (grant) => this.#claim(grant);
     lock.addEventListener('change', () => this.#changed(), { signal });
     lock.addEventListener('updated', (event) => this.#updated(/** @type {CustomEvent<Update>} */ (event).detail), { signal });
     // In the capture phase of the document: before every listener of the page.
@@ -46,7 +48,7 @@ export class Binding {
     form.addEventListener('reset', (event) => this.lock.name !== 'mine' && event.preventDefault(), { signal, capture: true });
     this.#refresh = setInterval(() => this.#show(), 20_000);
     this.#changed();
-    if (lock.client.tab.wasEditing(lock.form, came)) lock.lock({ resume: 'reload' }).catch(() => {});
+    if (lock.client.tab.wasEditing(lock.form, { ...came, page: lock.client.page() })) lock.lock({ resume: 'reload' }).catch(() => {});
   }
 
   /** @type {ReturnType<typeof setInterval>} */ #refresh;
@@ -57,7 +59,7 @@ export class Binding {
     const same = banner === this.banner && button === this.button;
     this.banner = banner;
     this.button = button;
-    this.#token(this.lock.token);
+    this.#hidden();
     this.#fields();
     if (!same) this.#show();
   }
@@ -72,7 +74,8 @@ export class Binding {
     clearTimeout(this.#timer);
     this.#ending.abort();
     open(this.form);
-    this.#token(null);
+    for (const field of this.#ourFields()) field.remove();
+    this.lock.claim = null;
   }
 
   /** Ask for the lock, as the Edit button does. */
@@ -106,10 +109,6 @@ export class Binding {
     return this.#contents() !== this.#saved;
   }
 
-  get tokenField() {
-    return this.form.getAttribute('token-field') || 'form_lock_token';
-  }
-
   /** @returns {'button' | 'input' | 'load'} */
   get lockOn() {
     const value = this.form.getAttribute('lock-on');
@@ -117,12 +116,12 @@ export class Binding {
   }
 
   #contents() {
-    return contents(this.form, this.tokenField);
+    return contents(this.form);
   }
 
   #changed() {
     const { name } = this.lock;
-    this.#token(this.lock.token);
+    this.#hidden();
     if (this.#announced !== name) {
       this.#announced = name;
       if (name === 'lost') this.#say('');
@@ -145,22 +144,55 @@ export class Binding {
     else shut(this.form, () => this.banner.rescueFocus());
   }
 
-  /** The token travels with the form while it is held, and only then. @param {number | null} token */
-  #token(token) {
-    /** @type {HTMLInputElement | null} */
-    let field = this.form.querySelector('input[data-form-lock-token]');
-    if (token === null) {
-      field?.remove();
-      return;
+  /** Token and receipt travel with the form while it is held, and only then. */
+  #hidden() {
+    const wanted = this.#proof();
+    for (const field of this.#ourFields()) {
+      const value = wanted.get(field.name);
+      if (value === undefined) field.remove();
+      else field.value = value;
+      wanted.delete(field.name);
     }
-    if (!field) {
-      field = this.form.ownerDocument.createElement('input');
-      field.type = 'hidden';
+    for (const [name, value] of wanted) {
+      const field = Object.assign(this.form.ownerDocument.createElement('input'), { type: 'hidden', name, value });
       field.setAttribute('data-form-lock-token', '');
       this.form.append(field);
     }
-    field.name = this.tokenField;
-    field.value = String(token);
+  }
+
+  /** What shows the application that the form is held, by field name. @returns {Map<string, string>} */
+  #proof() {
+    const { token, receipt } = this.lock;
+    const proof = new Map();
+    if (token !== null) proof.set(this.form.getAttribute('token-field') || 'form_lock_token', String(token));
+    if (receipt !== null) proof.set(this.form.getAttribute('receipt-field') || 'form_lock_receipt', receipt);
+    return proof;
+  }
+
+  /** @returns {NodeListOf<HTMLInputElement>} */
+  #ourFields() {
+    return this.form.querySelectorAll('input[data-form-lock-token]');
+  }
+
+  /**
+   * Tells the application of the grant, and shows the contents that it read behind that. What was typed before stays.
+   * @type {import('./lock.js').Claim}
+   */
+  async #claim({ signal }) {
+    const values = await claim(this.form, this.#proof(), signal);
+    if (signal.aborted || values === null) return;
+    const fillings = fillingsOf(this.form, values);
+    if (!fillings) throw new RangeError('a field can not show what the application answered');
+    const base = this.#saved ? pairsIn(this.#saved) : null;
+    const shown = pairsIn(this.#contents());
+    const untouched = fillings.filter(([field]) => isHidden(field) || base?.has(JSON.stringify(pairOf(field))));
+    const typed = fillings.filter((filling) => !untouched.includes(filling));
+    const differing = typed.filter(([field, value]) => !(base ?? shown).has(JSON.stringify(pairOf(field, { value }))));
+    const touched = fill(untouched);
+    if (typed.length === 0) this.saved();
+    else if (base) this.#saved = contents(this.form, { served: true });
+    flash(touched);
+    if (differing.length) this.#say(`Changed meanwhile: ${differing.map(([field]) => labelOf(this.form, field.getAttribute('name') ?? '')).join(', ')}. Your text is kept.`);
   }
 
   #show() {
@@ -181,7 +213,7 @@ export class Binding {
   /** @returns {import('./element.js').View['button']} */
   #offer() {
     const { name, state } = this.lock;
-    const busy = state.asking !== null;
+    const busy = state.asking !== null || (state.grant !== null && name !== 'mine');
     if (name === 'mine') return { label: BUTTONS.done, act: () => this.done() };
     if (name === 'lost' && state.snapshot?.state === 'free') return { label: BUTTONS.again, act: () => this.edit(), busy };
     if (this.#held && (name === 'free' || name === 'locked') && !busy) return { label: BUTTONS.show, act: () => this.#takeHeld(), quiet: true };
@@ -222,7 +254,7 @@ export class Binding {
 
   /** @param {Event} event */
   #typed(event) {
-    if (isPart(this.form, event.target) && this.lockOn === 'input' && this.lock.name === 'free' && !this.lock.state.asking) this.edit();
+    if (isPart(this.form, event.target) && this.lockOn === 'input' && this.lock.name === 'free' && !this.lock.state.asking && !this.lock.state.grant) this.edit();
   }
 
   /** @param {Update} update */
@@ -306,4 +338,14 @@ function holdStill(form) {
     const moved = field.getBoundingClientRect().top - top;
     if (moved !== 0) scrollBy({ top: moved, behavior: 'instant' });
   };
+}
+
+/** @param {string} saved of `contents` @returns {Set<string>} its parts, each as text */
+function pairsIn(saved) {
+  return new Set(JSON.parse(saved).map((/** @type {unknown} */ pair) => JSON.stringify(pair)));
+}
+
+/** @param {HTMLElement} field */
+function isHidden(field) {
+  return field instanceof HTMLInputElement && field.type === 'hidden';
 }

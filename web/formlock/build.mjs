@@ -1,4 +1,5 @@
-// Builds dist/: formlock.js (one file with AutobahnJS inside), formlock-ticker.js (the worker) and LICENSES.txt. `--size` only measures.
+// Builds dist/: formlock.js (one file with AutobahnJS inside), formlock-list.js (loaded by pages with lists), formlock-ticker.js (the
+// worker) and LICENSES.txt. `--size` only measures.
 import { readFile, writeFile } from 'node:fs/promises';
 import { brotliCompressSync, gzipSync } from 'node:zlib';
 
@@ -34,17 +35,19 @@ async function bundle(entry, options = {}) {
   return outputFiles[0].text;
 }
 
-const main = { format: 'esm', plugins: [stubs], define: { global: 'globalThis' } };
+const main = { format: 'esm', plugins: [stubs], define: { global: 'globalThis' }, external: ['./formlock-list.js'] };
 const files = {
   'formlock.js': await bundle('formlock.js', { ...main, banner: { js: banner } }),
+  'formlock-list.js': await bundle('formlock-list.js', { format: 'esm' }),
   'formlock-ticker.js': await bundle('formlock-ticker.js', { format: 'iife' }),
   'LICENSES.txt': `formlock.js contains:\n\nAutobahnJS ${version} (https://github.com/crossbario/autobahn-js)\n\n${(await readFile(`${here}node_modules/autobahn/LICENSE`, 'utf8')).trim()}\n`,
 };
 
 if (process.argv.includes('--size')) {
-  const own = await bundle('formlock.js', { ...main, external: ['autobahn'] });
+  const own = await bundle('formlock.js', { ...main, external: ['autobahn', './formlock-list.js'] });
   report('formlock.js', files['formlock.js']);
   report('of which our own', own);
+  report('formlock-list.js', files['formlock-list.js']);
 } else {
   for (const [name, text] of Object.entries(files)) await writeFile(dist + name, text);
 }

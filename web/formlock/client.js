@@ -32,7 +32,7 @@ export class FormLockClient extends EventTarget {
   /** @param {ClientOptions} options */
   constructor(options) {
     super();
-    this.tab = options.tab ?? new Tab();
+    this.tab = options.tab ?? new Tab(undefined, options.identity?.().user);
     this.uris = new Uris(options.prefix);
     this.identity = options.identity ?? (() => this.tab.guest());
     this.heartbeatMs = options.heartbeatMs ?? HEARTBEAT_MS;
@@ -110,10 +110,11 @@ export class FormLockClient extends EventTarget {
 
   /** Something to prove that the line is alive; no answer in time ends the connection (connect.js). */
   async #beat() {
-    const [lock] = this.#locks.values();
-    if (!lock || this.#beating) return;
+    if (this.#beating) return;
     this.#beating = true;
-    await lock.status();
+    const [lock] = this.#locks.values();
+    // A renewal of nothing asks the service for nothing but a word.
+    await (lock ? lock.status() : this.supervisor.call(this.uris.procedure('renew'), { locks: [] }).catch(() => {}));
     this.#beating = false;
   }
 
@@ -143,7 +144,7 @@ export class FormLockClient extends EventTarget {
 
   /** The address of this page, to know it again after a reload. */
   page() {
-    return typeof location === 'undefined' ? '' : location.href.split('#')[0];
+    return typeof location === 'undefined' ? '' : (location.href.split('#')[0] ?? '');
   }
 
   /** One call for all locks of the tab, however many of them asked for it in this turn. */

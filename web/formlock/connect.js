@@ -199,8 +199,8 @@ export class Supervisor {
     if (this.#session?.isOpen) this.#session.call(procedure, [], facts).catch(() => {});
   }
 
-  /** @param {string} topic @param {(facts: Record<string, unknown>) => void} handler @returns {Promise<() => void>} ends the subscription */
-  async subscribe(topic, handler) {
+  /** @param {string} topic @param {(facts: Record<string, unknown>) => void} handler @param {'exact' | 'prefix'} [match] @returns {Promise<() => void>} ends the subscription */
+  async subscribe(topic, handler, match = 'exact') {
     const session = this.#session;
     const subscription = /** @type {import('autobahn').Subscription} */ (
       await this.#limited(session, () =>
@@ -208,7 +208,7 @@ export class Supervisor {
           if (this.#session !== session) return; // an event of a connection that was given up
           this.heard = this.clock();
           handler(facts);
-        }),
+        }, { match }),
       )
     );
     return () => {

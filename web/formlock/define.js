@@ -5,6 +5,12 @@ import { pageClient } from './shared.js';
 
 /** @type {Map<HTMLFormElement, Binding>} */
 const bindings = new Map();
+/** @typedef {import('./formlock-list.js').FormLockList} FormLockList */
+/** @typedef {import('./formlock-list.js').ListBinding} ListBinding */
+/** @type {Map<HTMLElement, ListBinding>} */
+const listBindings = new Map();
+/** @type {Map<string, FormLockList>} one per type, however many lists show it */
+const lists = new Map();
 /** @type {WeakSet<FormLockElement>} banners that the page doesn't have by itself */
 const made = new WeakSet();
 /** @type {WeakSet<HTMLFormElement>} forms with a bad name: said once, not at every change of the page */
@@ -82,11 +88,37 @@ function scan() {
   }
 }
 
+/** Lists of locks: their part of the package is loaded when there is one. */
+async function scanLists() {
+  for (const [element, binding] of listBindings) {
+    if (element.isConnected && element.hasAttribute('form-lock-list')) continue;
+    listBindings.delete(element);
+    binding.end();
+  }
+  /** @type {NodeListOf<HTMLElement>} */
+  const found = document.querySelectorAll('[form-lock-list]');
+  if (!found.length) return;
+  const { FormLockList, ListBinding } = await import('./formlock-list.js');
+  for (const element of Array.from(found)) {
+    const type = element.getAttribute('form-lock-list');
+    if (type === null || !element.isConnected) continue;
+    const binding = listBindings.get(element);
+    if (binding) {
+      binding.refresh();
+      continue;
+    }
+    const list = lists.get(type) ?? new FormLockList(pageClient(), type);
+    lists.set(type, list);
+    listBindings.set(element, new ListBinding(element, list));
+  }
+}
+
 /** Registers the element and starts looking. Safe to call twice. */
 export function define() {
   if (customElements.get('form-lock')) return;
   customElements.define('form-lock', FormLockElement);
   scan();
+  void scanLists();
   let due = false;
   new MutationObserver(() => {
     if (due) return;
@@ -94,6 +126,7 @@ export function define() {
     queueMicrotask(() => {
       due = false;
       scan();
+      void scanLists();
     });
-  }).observe(document.documentElement, { childList: true, subtree: true, attributes: true, attributeFilter: ['form-lock', 'id', 'for'] });
+  }).observe(document.documentElement, { childList: true, subtree: true, attributes: true, attributeFilter: ['form-lock', 'form-lock-list', 'form-lock-item', 'id', 'for'] });
 }

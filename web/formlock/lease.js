@@ -17,6 +17,9 @@
 // the service promises lease_ms from when it RECEIVED the call. `stale` shuts the fields and keeps the token, which has to be proved
 // by a renewal before they open again; nothing here ever concludes `lost` from silence.
 //
+// Where the application claims a grant in its own database (`claims`), `mine` comes after the claim: what the fields show must be read
+// behind it (docs/explanation/late-saves.md).
+//
 // Queue and requests (`queued`, `asked`) will be two more names and inputs; the order of the questions in `nameOf` is the place.
 
 /** How long a lost connection may go unnoticed by the person. Far below the 10 s for which the service keeps even a contended lock. */
@@ -43,8 +46,9 @@ export const GRACE_ASK_MS = 4000;
  * @property {number} rev
  */
 /**
- * What we hold. `until`: own clock; `sent`: when the proof of it was sent; `proven`: nothing has happened since that could make it untrue.
- * @typedef {{token: number, sent: number, until: number, renewMs: number, proven: boolean, renewing: boolean}} Grant
+ * What we hold. `until`: own clock; `sent`: when the proof of it was sent; `proven`: nothing has happened since that could make it untrue;
+ * `claim`: how far the application's claim of this token has come; `receipt`: the newest, for the application.
+ * @typedef {{token: number, sent: number, until: number, renewMs: number, proven: boolean, renewing: boolean, receipt: string | null, claim: 'due'|'asked'|'done', resumed: boolean}} Grant
  */
 /**
  * @typedef {object} State
@@ -66,6 +70,7 @@ export const GRACE_ASK_MS = 4000;
  * @property {{token: number | null} | null} left what was held, or still asked for, when the page was left
  * @property {boolean} changed somebody else may have held the form between two of our grants
  * @property {string | null} problem the service's name for why the last attempt failed, e.g. `not_allowed`
+ * @property {boolean} claims whether the application claims each grant before it counts
  * @property {string | null} me this user
  * @property {boolean} sameUser the holder is this user in another tab
  */
@@ -83,15 +88,17 @@ export const GRACE_ASK_MS = 4000;
  *   | {type: 'renewing'} | {type: 'unanswered'}
  *   | {type: 'renewed', sent: number, grant: Proof}
  *   | {type: 'renewal lost', token: number, holder: Person | null}
+ *   | {type: 'claimed', token: number} | {type: 'claim failed', token: number, rid: string}
  *   | {type: 'done', rid: string} | {type: 'unlocked', rid: string, rev: number | null}
  *   | {type: 'left', rid: string} | {type: 'came back', rid: string}
  *   | {type: 'denied', problem: string}
  *   | {type: 'tick'}} Input
  */
-/** @typedef {{token: number, epoch: string, rev: number, lease_ms: number, renew_ms: number}} Proof */
+/** @typedef {{token: number, epoch: string, rev: number, lease_ms: number, renew_ms: number, receipt?: string}} Proof */
 /**
  * @typedef {{do: 'status'} | {do: 'renew'}
  *   | {do: 'lock', rid: string}
+ *   | {do: 'claim', token: number}
  *   | {do: 'unlock', rid: string, token: number, leaving: boolean}} Effect
  */
 /** @typedef {{state: State, effects: Effect[]}} Step */
@@ -102,7 +109,7 @@ export function start(now, me = null) {
     name: 'connecting', seen: now, woke: now, link: false, doubt: null, network: true,
     snapshot: null, snapshotAt: now, epoch: null, rev: 0, askAt: null,
     grant: null, asking: null, releasing: null, lost: null, left: null,
-    changed: false, problem: null, me, sameUser: false,
+    changed: false, problem: null, claims: false, me, sameUser: false,
   };
 }
 
@@ -131,9 +138,10 @@ export function step(before, input, now) {
 /** @param {State} s @param {number} now @returns {Name} */
 function nameOf(s, now) {
   if (s.lost) return 'lost';
-  if (s.grant && s.grant.proven) return 'mine';
+  if (s.grant && s.grant.proven && s.grant.claim === 'done') return 'mine';
   if (!s.network) return 'offline';
-  if (s.grant) return 'stale';
+  if (s.grant && !s.grant.proven) return 'stale';
+  if (s.grant) return s.grant.resumed ? 'connecting' : 'free'; // as while it was asked for: the claim is part of asking
   const linked = s.link || (s.doubt !== null && now < s.doubt);
   if (!linked || !s.snapshot || s.asking?.resume) return 'connecting';
   return s.snapshot.state === 'free' ? 'free' : 'locked';
@@ -210,18 +218,20 @@ function apply(s, input, now, effects) {
       if (s.link) effects.push({ do: 'lock', rid: input.rid });
       return;
 
-    case 'granted':
+    case 'granted': {
       if (s.asking?.rid !== input.rid) {
         // Nobody waits for it any more (the page was left, or the person cancelled): give it back, unless it is what we hold anyway.
         if (input.grant.token !== s.grant?.token) effects.push({ do: 'unlock', rid: input.rid, token: input.grant.token, leaving: false });
         return;
       }
+      const resumed = s.asking.resume !== null;
       s.changed = s.asking.resume === 'return' && Boolean(s.left?.token) && s.left?.token !== input.grant.token;
       s.asking = null;
       s.left = null;
       s.problem = null;
-      hold(s, input.grant, input.sent, now, effects);
+      hold(s, input.grant, input.sent, now, effects, resumed);
       return;
+    }
 
     case 'refused': {
       if (s.asking?.rid !== input.rid) return;
@@ -252,7 +262,17 @@ function apply(s, input, now, effects) {
       return;
 
     case 'renewed':
-      if (s.grant && s.grant.token === input.grant.token) hold(s, input.grant, input.sent, now, effects);
+      if (s.grant && s.grant.token === input.grant.token) hold(s, input.grant, input.sent, now, effects, s.grant.resumed);
+      return;
+
+    case 'claimed':
+      if (s.grant && s.grant.token === input.token) s.grant.claim = 'done';
+      return;
+
+    case 'claim failed':
+      if (s.grant?.token !== input.token) return;
+      release(s, input.rid, effects);
+      s.problem = 'claim';
       return;
 
     case 'renewal lost':
@@ -264,11 +284,7 @@ function apply(s, input, now, effects) {
       s.left = null;
       s.lost = null;
       s.changed = false;
-      if (!s.grant) return;
-      s.releasing = { token: s.grant.token, rid: input.rid };
-      s.grant = null;
-      if (s.snapshot) s.snapshot = freed(s.snapshot);
-      if (s.link) effects.push({ do: 'unlock', ...s.releasing, leaving: false });
+      release(s, input.rid, effects);
       return;
 
     case 'unlocked':
@@ -316,10 +332,22 @@ function renew(s, effects) {
   effects.push({ do: 'renew' });
 }
 
-/** @param {State} s @param {Proof} proof @param {number} sent @param {number} now @param {Effect[]} effects */
-function hold(s, proof, sent, now, effects) {
+/** Give back what is held. @param {State} s @param {string} rid @param {Effect[]} effects */
+function release(s, rid, effects) {
+  if (!s.grant) return;
+  s.releasing = { token: s.grant.token, rid };
+  s.grant = null;
+  if (s.snapshot) s.snapshot = freed(s.snapshot);
+  if (s.link) effects.push({ do: 'unlock', ...s.releasing, leaving: false });
+}
+
+/** @param {State} s @param {Proof} proof @param {number} sent @param {number} now @param {Effect[]} effects @param {boolean} resumed */
+function hold(s, proof, sent, now, effects, resumed) {
   const until = sent + proof.lease_ms;
-  s.grant = { token: proof.token, sent, until, renewMs: proof.renew_ms, proven: s.link && now < until && sent >= s.woke, renewing: false };
+  const proven = s.link && now < until && sent >= s.woke;
+  const claim = s.grant?.token === proof.token ? s.grant.claim : s.claims ? 'due' : 'done';
+  const receipt = proof.receipt ?? s.grant?.receipt ?? null;
+  s.grant = { token: proof.token, sent, until, renewMs: proof.renew_ms, proven, renewing: false, receipt, claim, resumed };
   s.lost = null;
   s.sameUser = false;
   if (proof.epoch !== s.epoch || proof.rev > s.rev) {
@@ -327,7 +355,11 @@ function hold(s, proof, sent, now, effects) {
     s.rev = proof.rev;
   }
   if (s.snapshot) s.snapshot = { ...s.snapshot, state: 'held', token: proof.token, epoch: proof.epoch, rev: proof.rev };
-  if (!s.grant.proven) renew(s, effects);
+  if (!proven) renew(s, effects);
+  else if (claim === 'due') {
+    s.grant.claim = 'asked';
+    effects.push({ do: 'claim', token: proof.token });
+  }
 }
 
 /** @param {State} s @param {Person | null} holder @param {string | null} cause @param {Effect[]} [effects] */

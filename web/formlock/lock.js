@@ -17,6 +17,13 @@ import { randomId } from './tab.js';
  * @property {boolean} [missed] made here: some were missed and nobody knows them any more, the form may have changed
  */
 
+/**
+ * Tells the application's database of a grant before it counts, and brings the contents that were read behind that into the form.
+ * Rejects when the application refuses.
+ * @callback Claim
+ * @param {{token: number, receipt: string | null, signal: AbortSignal}} grant @returns {Promise<void>}
+ */
+
 /** Fires `change` (the state, or facts of it, changed) and `updated` (`detail`: an Update that is not our own). */
 export class FormLock extends EventTarget {
   /** @type {State} */ #state;
@@ -24,6 +31,8 @@ export class FormLock extends EventTarget {
   /** @type {{rid: string, resolve(): void, reject(error: Error): void}[]} */ #waiting = [];
   #asking = false;
   #gone = false;
+  /** @type {Claim | null} */ #claim = null;
+  #leaving = new AbortController();
   /** @type {{epoch: string, seq: number} | null} the last update that we know of */ #last = null;
   /** @type {Update[] | null} those that come while the missed ones are asked for */ #early = null;
 
@@ -52,6 +61,17 @@ export class FormLock extends EventTarget {
     return this.#state.grant?.token ?? null;
   }
 
+  /** The newest signed statement of the lease, for the application's backend. @returns {string | null} */
+  get receipt() {
+    return this.#state.grant?.receipt ?? null;
+  }
+
+  /** How the application claims a grant; null: it does not. @param {Claim | null} claim */
+  set claim(claim) {
+    this.#claim = claim;
+    this.#state = { ...this.#state, claims: claim !== null };
+  }
+
   get attached() {
     return this.#state.link;
   }
@@ -77,6 +97,8 @@ export class FormLock extends EventTarget {
   leave() {
     const { grant, asking } = this.#state;
     if (grant || asking) this.#mark();
+    this.#leaving.abort();
+    this.#leaving = new AbortController();
     this.input({ type: 'left', rid: randomId() });
   }
 
@@ -128,8 +150,24 @@ export class FormLock extends EventTarget {
       case 'lock':
         void this.#lock(effect.rid);
         return;
+      case 'claim':
+        void this.#claimed(effect.token);
+        return;
       case 'unlock':
         void this.#unlock(effect);
+    }
+  }
+
+  /** @param {number} token */
+  async #claimed(token) {
+    const { signal } = this.#leaving;
+    try {
+      await this.#claim?.({ token, receipt: this.receipt, signal });
+      this.input({ type: 'claimed', token });
+    } catch (error) {
+      if (signal.aborted) return;
+      console.error('form-lock: the claim failed:', error);
+      this.input({ type: 'claim failed', token, rid: randomId() });
     }
   }
 

@@ -15,10 +15,12 @@ export function words(state, now, { wall, attempts }) {
   switch (state.name) {
     case 'connecting':
       if (state.problem === 'denied') return { text: 'You may not see who is editing this.' };
+      if (state.grant) return { text: 'One moment: the newest contents are being fetched.' };
       if (attempts > 2) return { text: 'The service that knows who is editing does not answer. Trying again...' };
       return { text: 'Checking whether somebody is editing...' };
     case 'free':
       if (state.problem === 'not_allowed') return { text: 'You may read this, but not edit it.' };
+      if (state.grant) return { text: 'One moment: the newest contents are being fetched.' };
       if (state.problem) return { text: 'Editing is not possible right now. Please try again.' };
       return { text: 'Nobody is editing.' };
     case 'mine':

@@ -1,10 +1,23 @@
 // Brings a change that a backend reported into the form: from values by field name, from a fragment, or from the page itself.
 
+import { isBox, textOf, ticks } from './fields.js';
+
 /**
  * Values by field name. Returns the fields whose contents are another now; null, and nothing is filled in, when one of them can't be shown.
  * @param {HTMLFormElement} form @param {Record<string, unknown>} values @returns {HTMLElement[] | null}
  */
 export function fillFields(form, values) {
+  const fillings = fillingsOf(form, values);
+  return fillings && fill(fillings);
+}
+
+/** @param {[HTMLElement, unknown][]} fillings @returns {HTMLElement[]} those whose contents are another now */
+export function fill(fillings) {
+  return fillings.flatMap(([field, value]) => (setValue(field, value) ? [field] : []));
+}
+
+/** Which field takes which of the values; null when one of them can't be shown. @param {HTMLFormElement} form @param {Record<string, unknown>} values @returns {[HTMLElement, unknown][] | null} */
+export function fillingsOf(form, values) {
   /** @type {[HTMLElement, unknown][]} */
   const fillings = [];
   for (const [name, value] of Object.entries(values)) {
@@ -20,7 +33,7 @@ export function fillFields(form, values) {
       fillings.push([field, one]);
     }
   }
-  return fillings.flatMap(([field, one]) => (setValue(field, one) ? [field] : []));
+  return fillings;
 }
 
 /** A list may lack the option, and a date field shows nothing for a text of another form: that would be saved as empty. @param {HTMLElement} field @param {unknown} value @returns {boolean} */
@@ -35,7 +48,7 @@ function canShow(field, value) {
 
 /** @param {Element} field whether its value is one of a list, or several @returns {boolean} */
 function takesList(field) {
-  return field instanceof HTMLSelectElement || (field instanceof HTMLInputElement && (field.type === 'checkbox' || field.type === 'radio'));
+  return field instanceof HTMLSelectElement || isBox(field);
 }
 
 /**
@@ -51,9 +64,9 @@ export function folded(first, then) {
 
 /** @param {HTMLElement} field @param {unknown} value @returns {boolean} whether it changed */
 function setValue(field, value) {
-  const text = value === null || value === undefined ? '' : String(value);
-  if (field instanceof HTMLInputElement && (field.type === 'checkbox' || field.type === 'radio')) {
-    const wanted = Array.isArray(value) ? value.map(String).includes(field.value) : typeof value === 'boolean' ? value : text === field.value;
+  const text = textOf(value);
+  if (isBox(field)) {
+    const wanted = ticks(field, value);
     if (field.checked === wanted) return false;
     field.checked = field.defaultChecked = wanted;
     return true;
@@ -119,7 +132,7 @@ export function replaceContents(form, html) {
   const parsed = parseSafely(html);
   const from = sameForm(parsed, form) ?? parsed.querySelector('form') ?? parsed.body;
   for (const element of Array.from(from.querySelectorAll('form, form-lock'))) element.remove();
-  const old = valuesOf(form);
+  const old = textsOf(form);
   const focused = form.contains(document.activeElement) ? /** @type {any} */ (document.activeElement).name : '';
   const ours = Array.from(form.querySelectorAll('form-lock, [data-form-lock-token]'));
   form.replaceChildren(...ours);
@@ -130,7 +143,7 @@ export function replaceContents(form, html) {
 }
 
 /** @param {HTMLFormElement} form @returns {Map<string, string>} */
-function valuesOf(form) {
+function textsOf(form) {
   return new Map(Array.from(form.elements, (field) => [/** @type {any} */ (field).name, /** @type {any} */ (field).value]));
 }
 
@@ -142,10 +155,14 @@ export async function valuesFromServer(form) {
   const response = await fetch(location.href, { credentials: 'same-origin', cache: 'no-store', headers: { accept: 'text/html' } });
   if (!response.ok || new URL(response.url).origin !== location.origin) return null;
   const other = sameForm(parseSafely(await response.text()), form);
-  if (!other || namesOf(other) !== namesOf(form)) return null; // other rows or fields: values alone can't show that
+  return other && namesOf(other) === namesOf(form) ? valuesOf(other) : null; // other rows or fields: values alone can't show that
+}
+
+/** What a form holds, by field name. @param {HTMLFormElement} form @param {{hidden?: boolean}} [options] @returns {Record<string, unknown>} */
+export function valuesOf(form, { hidden = false } = {}) {
   /** @type {Record<string, any>} */
   const values = {};
-  for (const field of Array.from(other.elements)) {
+  for (const field of Array.from(form.elements)) {
     const input = /** @type {HTMLInputElement} */ (field);
     if (!input.name) continue;
     if (input.type === 'checkbox' || input.type === 'radio') {
@@ -153,7 +170,7 @@ export async function valuesFromServer(form) {
       if (input.checked) list.push(input.value);
     } else if (field instanceof HTMLSelectElement || input.type === 'select-multiple' || input.type === 'select-one') {
       values[input.name] = Array.from(/** @type {HTMLSelectElement} */ (field).selectedOptions, (option) => option.value);
-    } else if (input.type !== 'hidden') {
+    } else if (hidden || input.type !== 'hidden') {
       values[input.name] = input.name in values ? [values[input.name], input.value].flat() : input.value;
     }
   }

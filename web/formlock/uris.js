@@ -16,6 +16,11 @@ export class Uris {
     return `${this.prefix}.formlock.${name}`;
   }
 
+  /** The prefix of all forms of a type, or of all there are. @param {string} type */
+  formsOf(type) {
+    return `${this.prefix}.form.${type && `${type}.`}`;
+  }
+
   /** Whether a text names a form. @param {string | null | undefined} text @returns {text is string} */
   isForm(text) {
     return typeof text === 'string' && text.length <= 200 && this.topic.test(text);

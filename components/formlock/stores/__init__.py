@@ -11,7 +11,7 @@ from typing import Protocol, TypeVar
 
 from formlock.clock import Clock
 from formlock.events import Event
-from formlock.model import FormId, FormState
+from formlock.model import FormId, FormState, Found, Query
 
 
 class Outcome(Protocol):
@@ -45,6 +45,9 @@ class LockStore(Protocol):
 
     async def read(self, form: FormId) -> FormState:
         """The state as of the last durable decision or later; a form never heard of is free."""
+
+    async def find(self, query: Query) -> Found:
+        """Forms with a lease, in order. A page may be short of its limit although others follow: `after` tells."""
 
     def held(self) -> Sequence[FormId]:
         """All forms with a lease, in no order."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from formlock.errors import NotActive
-from formlock.model import FormId, FormState
+from formlock.model import FormId, FormState, Found, Query
 from formlock.stores import D
 from formlock.stores.states import States, StatesQueries
 
@@ -31,6 +31,11 @@ class MemoryStore(StatesQueries):
         """The state now."""
         self._check()
         return self._states.get(form)
+
+    async def find(self, query: Query) -> Found:
+        """The page now."""
+        self._check()
+        return self._states.find(query)
 
     async def close(self) -> None:
         """Nothing to finish."""

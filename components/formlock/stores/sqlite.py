@@ -22,7 +22,7 @@ import msgspec
 
 from formlock.clock import Clock, Promise
 from formlock.errors import NotActive
-from formlock.model import FormId, FormState
+from formlock.model import FormId, FormState, Found, Query
 from formlock.stores import D, StoreError
 from formlock.stores.states import States, StatesQueries
 
@@ -127,6 +127,15 @@ class SqliteStore(StatesQueries):
         state = self._states.get(form)
         await self._durable(form)
         return state
+
+    async def find(self, query: Query) -> Found:
+        """The page, once everything it rests on is durable: that a form is not in it, too."""
+        await self._usable()
+        found = self._states.find(query)
+        batch = self._gathering[-1] if self._gathering else self._in_flight
+        if batch is not None:
+            await batch.written
+        return found
 
     async def close(self) -> None:
         """Write what is gathered, then let go of the file."""

@@ -5,7 +5,12 @@ from __future__ import annotations
 import heapq
 from collections.abc import Sequence
 
-from formlock.model import FormId, FormState
+from sortedcontainers import SortedSet
+
+from formlock.model import FormId, FormState, Found, Query
+
+# Looked at for one page, so that a rare user among 100,000 locks does not keep the service from everything else.
+MAX_SCANNED = 2_000
 
 
 class States:
@@ -15,6 +20,8 @@ class States:
         self._first_token = first_token
         self._states: dict[FormId, FormState] = {}
         self._by_session: dict[int, set[FormId]] = {}
+        # Forms with a lease, in order, so that they can be listed in pages.
+        self._held: SortedSet[FormId] = SortedSet()
         # One live entry per form, the earliest: a renewal only moves the deadline in the state, and the entry is put back with the
         # true deadline when its time comes. So a renewal costs no heap work.
         self._heap: list[tuple[int, FormId]] = []
@@ -36,6 +43,10 @@ class States:
             if session_after is not None:
                 self._by_session.setdefault(session_after, set()).add(form)
         self._states[form] = state
+        if state.lease is not None:
+            self._held.add(form)
+        else:
+            self._held.discard(form)
         deadline = state.deadline
         if deadline is not None:
             scheduled = self._scheduled.get(form)
@@ -45,7 +56,24 @@ class States:
 
     def held(self) -> Sequence[FormId]:
         """Forms with a lease."""
-        return [form for form, state in self._states.items() if state.lease is not None]
+        return tuple(self._held)
+
+    def find(self, query: Query) -> Found:
+        """A page, perhaps a short one: at most MAX_SCANNED forms are looked at."""
+        first = query.after if query.after is not None else FormId(query.type or "", "")
+        found: list[FormState] = []
+        last: FormId | None = None
+        scanned = self._held.irange(first, inclusive=(query.after is None, True))
+        for number, form in enumerate(scanned):
+            if query.type is not None and form.type != query.type:
+                break
+            if len(found) == query.limit or number == MAX_SCANNED:
+                return Found(tuple(found), after=last)
+            last = form
+            state = self._states[form]
+            if query.matches(state.lease):
+                found.append(state)
+        return Found(tuple(found), after=None)
 
     def of_session(self, session: int) -> Sequence[FormId]:
         """The forms attached to the session."""

@@ -16,8 +16,9 @@ import pytest
 
 from formlock.errors import NotActive
 from formlock.events import Detached, Event
-from formlock.model import FormId, FormState, Lease, Owner
+from formlock.model import FormId, FormState, Lease, Owner, Query
 from formlock.stores import LockStore
+from formlock.stores.states import MAX_SCANNED
 from formlock.testing.clock import FakeClock, Task
 
 ONE, TWO = FormId("invoice", "1"), FormId("invoice", "2")
@@ -185,3 +186,42 @@ class StoreConformance:
         for form in (ONE, TWO):
             assert clock.run(store.transact(form, given)).state.token > before.token
         clock.run(store.close())
+
+    def test_find_in_pages(self, clock: FakeClock, store: LockStore) -> None:
+        """Locked forms in the order of their ids, from page to page, each once; a free one never."""
+        forms = [FormId("invoice", f"{number:02}") for number in range(5)] + [FormId("order", "1")]
+        for form in reversed(forms):
+            clock.run(store.transact(form, given))
+        clock.run(store.transact(forms[2], freed))
+        found, after, pages = [], None, 0
+        while pages == 0 or after is not None:
+            page = clock.run(store.find(Query(type="invoice", after=after, limit=2)))
+            found += [state.form for state in page.states]
+            after, pages = page.after, pages + 1
+        assert found == [forms[0], forms[1], forms[3], forms[4]]
+        assert pages == 2
+        everything = clock.run(store.find(Query()))
+        assert [state.form for state in everything.states] == found + forms[5:]
+        assert everything.after is None
+
+    def test_find_by_user_and_attachment(self, clock: FakeClock, store: LockStore) -> None:
+        """Filters leave out what is not asked for, and do not end the search."""
+        clock.run(store.transact(ONE, given))
+        clock.run(store.transact(TWO, lambda state: given(state, session=None)))
+
+        def forms(query: Query) -> list[FormId]:
+            return [state.form for state in clock.run(store.find(query)).states]
+
+        assert forms(Query(user="ann")) == [ONE, TWO]
+        assert forms(Query(user="bob")) == []
+        assert forms(Query(attached=True)) == [ONE]
+        assert forms(Query(attached=False)) == [TWO]
+
+    def test_a_rare_find_is_looked_for_in_turns(self, clock: FakeClock, store: LockStore) -> None:
+        """One page looks at a bounded number of forms, and says where to go on."""
+        for number in range(MAX_SCANNED + 1):
+            clock.run(store.transact(FormId("many", f"{number:05}"), given))
+        first = clock.run(store.find(Query(user="bob")))
+        assert first.states == ()
+        assert first.after == FormId("many", f"{MAX_SCANNED - 1:05}")
+        assert clock.run(store.find(Query(user="bob", after=first.after))).after is None

@@ -304,7 +304,7 @@ test('a page left with its lock call under way takes the lock up when it is load
   await reached(lock, 'free');
   lock.lock().catch(() => {});
   client.leave();
-  assert.equal(client.tab.wasEditing(FORM, { type: 'reload', referrer: '', at: Date.now() }), true);
+  assert.equal(client.tab.wasEditing(FORM, { type: 'reload', referrer: '', page: '', at: Date.now() }), true);
 });
 
 test('a late answer about an old token says nothing about the new one, and does not mark the form as edited', limit, async () => {
@@ -313,7 +313,7 @@ test('a late answer about an old token says nothing about the new one, and does 
   await lock.lock();
   lock.done();
   lock.renewed({ event: 'renewed', token: 1, epoch: 'e1', rev: 1, lease_ms: 90_000, renew_ms: 25_000 }, 1, client.clock());
-  assert.equal(client.tab.wasEditing(FORM, { type: 'reload', referrer: '', at: Date.now() }), false);
+  assert.equal(client.tab.wasEditing(FORM, { type: 'reload', referrer: '', page: '', at: Date.now() }), false);
   await lock.lock();
   lock.renewed({ event: 'lost', holder: null }, 1, client.clock());
   assert.equal(lock.name, 'mine');

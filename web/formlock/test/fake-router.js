@@ -16,6 +16,8 @@ export class FakeRouter {
   /** When set, each HELLO is answered by ABORT with this reason. */
   abort = null;
   lease = { ...LEASE };
+  /** Of `list`. */
+  pageSize = 100;
   /** What the bridge remembers of each form. */
   journal = { epoch: 'b1', updates: [] };
   #sessions = new Map();
@@ -76,7 +78,7 @@ export class FakeRouter {
   /** An event to the subscribers of a form. */
   publish(topic, facts, { only = null, but = null } = {}) {
     for (const session of this.#sessions.values()) {
-      const subscription = session.subscriptions.get(topic);
+      const subscription = session.subscriptions.get(topic) ?? [...session.prefixes].find(([prefix]) => topic.startsWith(prefix))?.[1];
       if (subscription === undefined || (only && session !== only) || session === but) continue;
       session.send([36, subscription, 1, {}, [], { form: topic, at: Date.now(), ...facts }]);
     }
@@ -101,7 +103,7 @@ export class FakeRouter {
   }
 
   #connected(socket) {
-    const session = { id: this.#nextSession++, socket, subscriptions: new Map(), user: null, name: null, send: (message) => socket.send(JSON.stringify(message)) };
+    const session = { id: this.#nextSession++, socket, subscriptions: new Map(), prefixes: new Map(), user: null, name: null, send: (message) => socket.send(JSON.stringify(message)) };
     socket.on('message', (data) => this.#message(session, JSON.parse(String(data))));
     socket.on('close', () => {
       this.#sessions.delete(session.id);
@@ -122,8 +124,13 @@ export class FakeRouter {
     } else if (type === 6) {
       session.send([6, {}, 'wamp.close.goodbye_and_out']);
     } else if (type === 32) {
-      const [request, , topic] = rest;
-      const id = 1000 + session.subscriptions.size;
+      const [request, options, topic] = rest;
+      const id = 1000 + session.subscriptions.size + session.prefixes.size;
+      if (options.match === 'prefix') {
+        session.prefixes.set(topic, id);
+        session.send([33, request, id]);
+        return;
+      }
       session.subscriptions.set(topic, id);
       session.send([33, request, id]);
       const form = this.form(topic);
@@ -161,6 +168,12 @@ export class FakeRouter {
       const { since = updates.length } = facts;
       const kept = since > updates.length ? [] : updates.slice(since).filter((update) => !update.forgotten);
       return { form: facts.form, epoch, seq: updates.length, complete: since <= updates.length && kept.length === updates.length - since, updates: kept };
+    }
+    if (method === 'list') {
+      const held = [...this.#forms.values()].filter(({ owner, topic }) => owner && topic.split('.')[3] === facts.type);
+      const later = held.map(({ topic }) => topic).sort().filter((topic) => !facts.after || topic > facts.after);
+      const page = later.slice(0, this.pageSize);
+      return { forms: page.map((topic) => this.snapshot(this.form(topic))), after: later.length > page.length ? page.at(-1) : null, epoch: 'e1' };
     }
     const form = this.form(facts.form);
     if (method === 'status') return this.snapshot(form);

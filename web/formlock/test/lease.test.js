@@ -21,6 +21,8 @@ function form() {
     get state() { return state; },
     get name() { return state.name; },
     get now() { return now; },
+    /** The application claims grants. */
+    claims() { state = { ...state, claims: true }; },
     in(input, later = 0) {
       const effects = [];
       for (const end = now + later; now + 1000 < end; ) effects.push(...tell({ type: 'tick' }, (now += 1000)));
@@ -416,4 +418,58 @@ test('while the holder is away, the service is asked every few seconds whether i
   assert.equal(f.in({ type: 'tick' }, GRACE_ASK_MS + 2000).filter((effect) => effect.do === 'status').length, 1);
   f.in({ type: 'snapshot', snapshot: held(3) });
   assert.equal(f.in({ type: 'tick' }, 60_000).filter((effect) => effect.do === 'status').length, 0);
+});
+
+/** A form whose application claims each grant. */
+function claiming(resume) {
+  const f = linked();
+  f.claims();
+  f.in({ type: 'edit', rid: 'r1', resume });
+  const effects = f.in({ type: 'granted', rid: 'r1', sent: f.now, grant: { ...proof(), receipt: 'one' } });
+  assert.deepEqual(effects, [{ do: 'claim', token: 1 }]);
+  return f;
+}
+
+test('a grant that the application has to claim is not editing before that', () => {
+  const f = claiming();
+  assert.equal(f.name, 'free', 'as while it was asked for');
+  f.in({ type: 'event', status: 'edit', snapshot: held(1) });
+  assert.equal(f.name, 'free', 'our own grant, told late');
+  f.in({ type: 'claimed', token: 7 });
+  assert.equal(f.name, 'free', 'of another token');
+  f.in({ type: 'claimed', token: 1 });
+  assert.equal(f.name, 'mine');
+  assert.equal(claiming('reload').name, 'connecting', 'after a reload nobody reads that the form is free');
+});
+
+test('a token is claimed once, however often it is renewed; a doubt in between does not ask again', () => {
+  const f = claiming();
+  assert.deepEqual(f.in({ type: 'renewed', sent: f.now, grant: { ...proof(), receipt: 'two' } }), []);
+  assert.equal(f.state.grant.receipt, 'two', 'the newest receipt travels with the form');
+  f.in({ type: 'claimed', token: 1 });
+  f.sleep(PAUSE_MS);
+  assert.equal(f.name, 'stale');
+  f.in({ type: 'renewed', sent: f.now, grant: proof() });
+  assert.equal(f.name, 'mine');
+  assert.equal(f.state.grant.receipt, 'two', 'an answer without one takes none away');
+});
+
+test('what is not proven is not claimed, and is claimed as soon as it is', () => {
+  const f = linked();
+  f.claims();
+  f.in({ type: 'edit', rid: 'r1' });
+  const sent = f.now;
+  f.sleep(PAUSE_MS);
+  assert.deepEqual(f.in({ type: 'granted', rid: 'r1', sent, grant: proof() }), [{ do: 'renew' }]);
+  assert.equal(f.name, 'stale');
+  assert.deepEqual(f.in({ type: 'renewed', sent: f.now, grant: proof() }), [{ do: 'claim', token: 1 }]);
+});
+
+test('a claim that fails gives the form back and says so; a late word of it changes nothing', () => {
+  const f = claiming();
+  assert.deepEqual(f.in({ type: 'claim failed', token: 7, rid: 'r2' }), []);
+  assert.deepEqual(f.in({ type: 'claim failed', token: 1, rid: 'r2' }), [{ do: 'unlock', rid: 'r2', token: 1, leaving: false }]);
+  assert.deepEqual([f.name, f.state.problem], ['free', 'claim']);
+  f.in({ type: 'claimed', token: 1 });
+  assert.equal(f.name, 'free');
 });

@@ -12,21 +12,34 @@ test('a reload, and a save that comes back to the page, go on editing; another w
   const was = (arrival) => {
     const tab = new Tab(null);
     tab.mark(FORM, PAGE, 1000);
-    return tab.wasEditing(FORM, { type: 'navigate', referrer: '', at: 2000, ...arrival });
+    return tab.wasEditing(FORM, { type: 'navigate', referrer: '', page: PAGE, at: 2000, ...arrival });
   };
   assert.equal(was({ type: 'reload' }), true);
   assert.equal(was({ type: 'back_forward' }), true);
   assert.equal(was({ referrer: PAGE }), true);
   assert.equal(was({ referrer: 'http://localhost/invoices' }), false);
   assert.equal(was({}), false);
+  assert.equal(was({ type: 'reload', page: 'http://localhost/bob/invoice/42' }), false, 'a frame beside it is another page');
   assert.equal(was({ type: 'reload', at: 1000 + 200_000 }), false, 'U20: not days later');
 });
 
 test('the mark is read once', () => {
   const tab = new Tab(null);
   tab.mark(FORM, PAGE, 1000);
-  assert.equal(tab.wasEditing(FORM, { type: 'reload', referrer: '', at: 1001 }), true);
-  assert.equal(tab.wasEditing(FORM, { type: 'reload', referrer: '', at: 1002 }), false);
+  assert.equal(tab.wasEditing(FORM, { type: 'reload', referrer: '', page: PAGE, at: 1001 }), true);
+  assert.equal(tab.wasEditing(FORM, { type: 'reload', referrer: '', page: PAGE, at: 1002 }), false);
+});
+
+test('two users in frames of one page are two tabs, and each is the same one after a reload', () => {
+  const kept = new Map();
+  const storage = /** @type {any} */ ({ getItem: (key) => kept.get(key) ?? null, setItem: (key, value) => kept.set(key, value), removeItem: (key) => kept.delete(key) });
+  const ann = new Tab(storage, 'ann');
+  const bob = new Tab(storage, 'bob');
+  assert.notEqual(ann.id, bob.id);
+  assert.equal(new Tab(storage, 'ann').id, ann.id);
+  ann.mark(FORM, PAGE, 1000);
+  assert.equal(bob.wasEditing(FORM, { type: 'reload', referrer: '', page: PAGE, at: 1001 }), false);
+  assert.equal(ann.wasEditing(FORM, { type: 'reload', referrer: '', page: PAGE, at: 1001 }), true);
 });
 
 test('a storage that refuses to work leaves a tab with an id', () => {

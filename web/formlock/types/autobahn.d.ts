@@ -18,7 +18,7 @@ declare module 'autobahn' {
     readonly id: number;
     readonly isOpen: boolean;
     call(procedure: string, args: unknown[], kwargs: object): Promise<unknown>;
-    subscribe(topic: string, handler: (args: unknown[], kwargs: Record<string, unknown>) => void): Promise<Subscription>;
+    subscribe(topic: string, handler: (args: unknown[], kwargs: Record<string, unknown>) => void, options?: { match: string }): Promise<Subscription>;
   }
   export interface ConnectionOptions {
     transports: { type: 'websocket'; url: string; serializers: unknown[] }[];
