@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import re
 import signal
+import urllib.error
+import urllib.request
 from collections.abc import Iterator
-from pathlib import Path
+from urllib.parse import urlencode
 
 import pytest
 import pytest_twisted
@@ -21,8 +25,8 @@ FORM = "com.example.form.test.composed"
 
 @pytest.fixture(scope="module")
 def composition(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Composition]:
-    """All services, healthy. (`leave_out` goes when the demo is here.)"""
-    composition = Composition(tmp_path_factory.mktemp("composition"), leave_out={"demo"})
+    """All services, healthy."""
+    composition = Composition(tmp_path_factory.mktemp("composition"))
     try:
         yield composition.start()
     finally:
@@ -65,6 +69,51 @@ async def test_a_push_from_the_host(composition: Composition) -> None:
     await bob.leave()
 
 
+def asked(url: str, fields: dict[str, str] | None = None) -> tuple[int, str]:
+    """What a page or a program gets: the status and the body, after redirects; with `fields` it is a POST."""
+    try:
+        with urllib.request.urlopen(url, urlencode(fields).encode() if fields is not None else None, timeout=20) as answer:
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as error:
+        return error.code, error.read().decode()
+
+
+@pytest_twisted.ensureDeferred
+async def test_an_invoice_is_saved(composition: Composition) -> None:
+    """Through all four services: the demo takes the lock's receipt for a claim and a save, and the change reaches bob's form."""
+    _, listed = await deferToThread(asked, f"{composition.url}invoices/ann/")
+    number = re.findall(r"com\.example\.form\.invoice\.(\d+)", listed)[0]
+    form, page = f"com.example.form.invoice.{number}", f"{composition.url}invoices/ann/{number}"
+    ann, bob = await joined(composition.ws_url, "ann"), await joined(composition.ws_url, "bob")
+    await bob.subscribe(form)
+    lock = await ann.call("lock", form=form, tab="a")
+    receipt = {"form_lock_receipt": lock["receipt"]}
+    status, claimed = await deferToThread(asked, f"{page}/claim", receipt)
+    assert status == 200, claimed
+    fields = {**json.loads(claimed), "notes": "through the composition"}
+    status, saved = await deferToThread(asked, page, {**fields, **receipt})
+    assert status == 200, saved
+    assert (await bob.event("updated"))["change_set"]["notes"][1] == "through the composition"
+    await ann.call("unlock", form=form, token=lock["token"], tab="a")
+    await ann.leave()
+    await bob.leave()
+
+
+def test_the_demo_killed_and_started_again(composition: Composition) -> None:
+    """While the demo is away the router says so calmly, and it is no less healthy; a new container of it has the same invoices."""
+    demo, page = composition.services["demo"], f"{composition.url}invoices/"
+    before = asked(page)
+    assert before[0] == 200
+    assert "com.example.form.invoice." in before[1]
+    demo.kill()
+    status, _ = asked(page)
+    assert status == 503
+    assert composition.services["router"].checked().returncode == 0
+    demo.start()
+    demo.wait_healthy()
+    assert asked(page) == before
+
+
 @pytest_twisted.ensureDeferred
 async def test_the_router_started_again(composition: Composition) -> None:
     """U2: the router is killed and started again; the workers come back to it by themselves, and a lock survives with its token."""
@@ -97,10 +146,9 @@ def test_only_what_it_must_is_written(composition: Composition) -> None:
     assert all(path.stat().st_mode & 0o077 == 0 for path in credentials.iterdir())
 
 
-def test_it_ends_when_it_is_told_to(composition: Composition, tmp_path: Path) -> None:
-    """`docker compose stop`: each service ends by its stop signal within the engine's ten seconds, the router with 0."""
-    router = composition.services["router"]
-    assert router.stop_signal == signal.SIGINT
+def test_it_ends_when_it_is_told_to(composition: Composition) -> None:
+    """`docker compose stop`: each service ends with 0 by its own stop signal within the engine's ten seconds."""
+    assert composition.services["router"].stop_signal == signal.SIGINT
     codes = {name: service.stop() for name, service in reversed(composition.services.items()) if service.process is not None}
     assert codes == dict.fromkeys(composition.services, 0)
     assert "Traceback" not in "".join(service.log() for service in composition.services.values())

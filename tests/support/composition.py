@@ -31,7 +31,8 @@ from tests.support.node import ROOT, free_port
 
 FILE = ROOT / "docker-compose.yml"
 HEALTHY_WITHIN_S = 90
-STOP_WITHIN_S = 20
+# What the engine gives a container before it kills it.
+STOP_WITHIN_S = 10
 # Each check is a Python of its own, beside services that are starting.
 CHECK_EVERY_S = 0.5
 
@@ -230,8 +231,9 @@ class Composition:
         for transport in config["workers"][0]["transports"]:
             transport["endpoint"] |= {"interface": "127.0.0.1", "port": self._ports[transport["endpoint"]["port"]]}
             for service in transport.get("paths", {}).values():
-                if service["type"] == "reverseproxy":
-                    service |= {"host": "127.0.0.1", "port": self._ports[service["port"]]}
+                # The one that forwards to another service.
+                if "host" in service.get("extra", {}):
+                    service["extra"] |= {"host": "127.0.0.1", "port": self._ports[service["extra"]["port"]]}
         return config
 
 
