@@ -211,7 +211,7 @@ def test_both_routers_are_alike() -> None:
     assert web_alone["paths"]["invoices"] == {**web["paths"]["invoices"], "extra": {"host": "demo", "port": 8081}}
     assert _without(web_alone, "endpoint", "paths") == _without(web, "endpoint", "paths")
     internal, internal_alone = whole["transports"][1], alone["transports"][1]
-    # A Host header with the socket's port in it is no reason to refuse, so the one over TCP has no `url`.
+    # A unix socket has no host; its `url` stands for one.
     assert _without(internal_alone, "endpoint") == _without(internal, "endpoint", "url")
 
 
