@@ -9,8 +9,9 @@ from __future__ import annotations
 from typing import Any, cast
 
 import txaio
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectError, DNSLookupError
+from twisted.python.failure import Failure
 from twisted.web.client import Agent, FileBodyProducer, readBody
 from twisted.web.http_headers import Headers
 from twisted.web.resource import Resource
@@ -61,26 +62,31 @@ class Forward(Resource):
         super().__init__()  # type: ignore[no-untyped-call]
         self._address = b"http://%s:%d" % (str(extra.get("host", "127.0.0.1")).encode("ascii"), int(extra["port"]))
         self._agent = cast("Any", Agent)(_reactor, connectTimeout=CONNECT_WITHIN_S)
+        self._waiting: set[Request] = set()
 
     def render(self, request: Request) -> Any:
         """Whatever the method is."""
+        self._waiting.add(request)
         exchange = Deferred.fromCoroutine(self._exchange(request))
-        # A reader who leaves wants no answer any more.
-        request.notifyFinish().addErrback(lambda _: exchange.cancel())
-        exchange.addErrback(lambda failure: failure.trap(CancelledError))
+
+        def left(_: Failure) -> None:
+            self._waiting.discard(request)
+            exchange.cancel()
+
+        request.notifyFinish().addCallbacks(lambda _: self._waiting.discard(request), left)
         return NOT_DONE_YET
 
     async def _exchange(self, request: Request) -> None:
         try:
             answer = await self._agent.request(request.method, self._address + request.uri, _headers(request), _body(request))
             content = await readBody(answer)
-        except CancelledError:
-            raise
         except (ConnectError, DNSLookupError):
             # A container that is stopped has no name either.
             _away(request, 503)
             return
         except Exception as error:  # noqa: BLE001 (it ended in the middle of its answer, or that was none)
+            if request not in self._waiting:
+                return  # for the reader has left
             log.warn("{line}", line=line("forward.failed", path=request.path.decode("ascii", "replace"), error=type(error).__name__))
             _away(request, 502)
             return
@@ -88,7 +94,10 @@ class Forward(Resource):
         for name, values in answer.headers.getAllRawHeaders():
             if name.lower() not in HOP_BY_HOP:
                 request.responseHeaders.setRawHeaders(name, values)
-        request.write(content)
+        if content:
+            # Twisted's agent keeps the length of what it reads to itself.
+            request.setHeader(b"content-length", b"%d" % len(content))
+            request.write(content)
         request.finish()
 
 
