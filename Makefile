@@ -2,7 +2,7 @@
 #
 #   make run     the node on http://127.0.0.1:8080/ (embedded defaults, no other server)
 #   make test    everything that is checked
-#   make lint    style, types and import rules only
+#   make lint    style, types, import rules and generated pages only
 #   make bench   what things cost, as ratios
 #   make clean   away with what was made here (databases and keys stay)
 
@@ -13,7 +13,7 @@ WEB := web/formlock
 export PYTHONPATH := components:bridge
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: run test lint bench clean lock dist format
+.PHONY: run test lint bench clean lock dist format coverage licences
 
 run: $(VENV)/run
 	@$(BIN)/python tools/check_ports.py
@@ -53,6 +53,8 @@ lint: $(VENV)/dev $(WEB)/node_modules/.installed
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python tools/coverage_map.py --check
+	$(BIN)/python tools/licences.py --check
 	cd $(WEB) && npm run --silent lint && npm run --silent check
 
 test: lint servers
@@ -71,6 +73,14 @@ format: $(VENV)/dev
 
 dist: $(WEB)/node_modules/.installed
 	cd $(WEB) && npm run build
+
+# tests/coverage.md: which test proves which row.
+coverage: $(VENV)/dev
+	$(BIN)/python tools/coverage_map.py
+
+# docs/reference/licences.md: what is installed, and under which licences.
+licences: $(VENV)/dev
+	$(BIN)/python tools/licences.py
 
 # The locks name every package with its hash and no registry.
 lock: $(BIN)/uv

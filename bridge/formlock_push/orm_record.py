@@ -66,9 +66,9 @@ def pairs_of(state: InstanceState[Any], columns: Collection[str]) -> Pairs | Non
         history = state.attrs[name].history
         if not history.has_changes():
             continue
-        if not history.deleted:
+        if not (history.deleted and history.added):
             return None
-        old, new = history.deleted[0], history.added[0] if history.added else None
+        old, new = history.deleted[0], history.added[0]
         if not same(old, new):
             pairs[name] = (kept(old), kept(new))
     return pairs

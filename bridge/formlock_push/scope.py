@@ -25,10 +25,26 @@ class Acting:
     def told(self, origin: str | None, actor: Mapping[str, str] | str | None, source: str | None) -> Acting:
         """The same with what is now known; None says nothing new."""
         return Acting(
-            origin=self.origin if origin is None else origin,
-            actor=self.actor if actor is None else actor,
-            source=self.source if source is None else source,
+            origin=self.origin if origin is None else _text(origin),
+            actor=self.actor if actor is None else _person(actor),
+            source=self.source if source is None else _text(source),
         )
+
+
+# The bridge rejects a whole update for a longer text, or one with a line break in it.
+MAX_TEXT_LENGTH = 200
+
+
+def _text(given: object) -> str | None:
+    """What the bridge takes of a text. It may come from a browser, and nobody may keep his own change from being told by it."""
+    return "".join(character for character in str(given) if character.isprintable())[:MAX_TEXT_LENGTH] or None
+
+
+def _person(given: Mapping[str, str] | str) -> dict[str, str] | str | None:
+    if not isinstance(given, Mapping):
+        return _text(given)
+    known = {key: text for key in ("user", "name") if given.get(key) is not None and (text := _text(given[key]))}
+    return known if "user" in known else None
 
 
 NOBODY = Acting()

@@ -38,7 +38,7 @@ def rejected(frame: bytes, parts: int = 1) -> Reason:
 
 @pytest.mark.parametrize("golden", [one for one in GOLDEN if "event" in one], ids=lambda golden: golden["claim"])
 def test_accepted(golden: dict[str, Any]) -> None:
-    """A15, A22: each golden message that is right is taken for exactly what it says."""
+    """A15: each golden message that is right is taken for exactly what it says."""
     facts = taken(frame(golden)).facts()
     status = facts.pop("status")
     assert status == golden["event"].pop("reported", "updated")

@@ -98,7 +98,7 @@ def test_nobody_there(address: str, caplog: pytest.LogCaptureFixture) -> None:
 
 
 def test_back_again(address: str) -> None:
-    """What was queued while the bridge was away arrives when it is back, in order, and pushing goes on."""
+    """U38: what was queued while the bridge was away arrives when it is back, in order, and pushing goes on."""
     with Pusher(address, linger_ms=0) as pusher:
         full(pusher)
         with zmq.Context() as context, context.socket(zmq.PULL) as pull:

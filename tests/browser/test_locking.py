@@ -207,7 +207,7 @@ def remembering(playwright: Playwright) -> Browser:
 
 
 def test_leaving_by_a_link_and_coming_back(node: Node, remembering: Browser, page_as: Visitor, form: str) -> None:
-    """A page in the back/forward cache holds nothing; when it comes back it edits on, with the same token."""
+    """A page in the back/forward cache holds nothing; when it comes back it edits on, with the same token (U1, U5)."""
     visitor = Visitor(remembering, node.url)
     try:
         markup = f'<form form-lock="{form}"><input name="a"></form>'

@@ -167,7 +167,7 @@ def test_a_page_opened_long_ago_does_not_lock_by_itself(page_as: Visitor, form: 
 
 
 def test_the_articles_button_by_keyboard(node: Node, page_as: Visitor, form: str) -> None:
-    """The page's own Edit button, pressed by keyboard, leads into the form; and one that an update brought works like the first."""
+    """The page's own Edit button, pressed by keyboard, leads into the form (U31); and one that an update brought works alike."""
     page = f'<form id="{form}" update="replace"><button class="form-lock">Edit</button><input name="a" value="1"></form>'
     ann = page_as.html("ann", "Ann", form, page)
     ann.sees("free")

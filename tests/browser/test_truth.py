@@ -33,7 +33,7 @@ def test_offline_shuts_and_comes_back(page_as: Visitor, form: str) -> None:
 
 
 def test_a_black_hole_is_noticed(node: Node, page_as: Visitor) -> None:
-    """A line that swallows everything still looks open; the form is stale long before its lease ends, and recovers."""
+    """A line that swallows everything still looks open; the form is stale long before its lease ends, and recovers (U40)."""
     with Proxy(node.port) as proxy:
         ann = page_as("ann", url=proxy.url)
         ann.lock()

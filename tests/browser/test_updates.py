@@ -50,7 +50,7 @@ def test_a_fragment_replaces_the_contents_but_runs_nothing(node: Node, page_as: 
 
 
 def test_without_values_the_page_itself_is_asked(node: Node, page_as: Visitor, form: str) -> None:
-    """Without a representation the form's values are taken from the page as the server gives it now."""
+    """Without a representation the form's values are taken from the page as the server gives it now (A17)."""
     loads = count(1)
     bob = page_as.html(
         "bob", "Bob", form, lambda: f'<form form-lock="{form}" update="replace"><input name="n" value="{next(loads)}"></form>'
@@ -63,7 +63,7 @@ def test_without_values_the_page_itself_is_asked(node: Node, page_as: Visitor, f
 
 
 def test_reload_is_the_default(node: Node, page_as: Visitor, form: str) -> None:
-    """With update="reload", which is the default, a form that nobody edits is loaded anew."""
+    """With update="reload", which is the default, a form that nobody edits is loaded anew (A17)."""
     loads = count(1)
     bob = page_as.html("bob", "Bob", form, lambda: f'<form form-lock="{form}"><input name="n" value="{next(loads)}"></form>')
     bob.sees("free")

@@ -212,7 +212,7 @@ async def test_flood(node: Node, push: zmq.Socket[bytes]) -> None:
 
 @ensureDeferred
 async def test_restart(node: Node) -> None:
-    """After a `kill -9` of everything the bridge has its port again, a pusher that was there before goes on, and what it pushed
+    """U38: after a `kill -9` of everything the bridge has its port again, a pusher that was there before goes on, and what it pushed
     meanwhile arrives; the new epoch says that the numbers begin anew."""
     form = TYPE + "restart"
     ann = await joined(node.ws_url)

@@ -150,7 +150,7 @@ async def test_python_keywords_of_others(node: Node, form: str) -> None:
 
 @pytest_twisted.ensureDeferred
 async def test_renew(node: Node, form: str) -> None:
-    """One call renews all locks of a tab; a lock that has ended is `lost`, with who has the form now."""
+    """U14: one call renews all locks of a tab; a lock that has ended is `lost`, with who has the form now."""
     ann, bob = await joined(node.ws_url, "ann"), await joined(node.ws_url, "bob", "Bob Novak")
     mine, gone = f"{form}-mine"[:150], f"{form}-gone"[:150]
     held = {name: (await ann.call("lock", form=name, tab="a"))["token"] for name in (mine, gone)}

@@ -337,7 +337,7 @@ def test_a_failed_write_after_a_restart(tmp_path: Path) -> None:
 
 
 def test_a_tab_closed_long_ago_is_forgotten(tmp_path: Path) -> None:
-    """Three days and a restart after it was left, a form is nobody's: the next one gets it at once."""
+    """U2: three days and a restart after it was left, a form is nobody's: the next one gets it at once."""
     clock = FakeClock()
     world = World(clock, opened("sqlite", clock, tmp_path)).start()
     token = world.lock().state.token

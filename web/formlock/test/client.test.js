@@ -107,7 +107,7 @@ test('a call without an answer ends the connection, and the same attempt succeed
   assert.equal(first.facts.rid, second.facts.rid);
 });
 
-test('a lost connection comes back by itself and the token is proved again', limit, async () => {
+test('a lost connection comes back by itself and the token is proved again (A2, U9)', limit, async () => {
   const lock = makeClient('ann').form(FORM);
   await lock.lock();
   const before = router.calls.length;
@@ -118,7 +118,7 @@ test('a lost connection comes back by itself and the token is proved again', lim
   assert.equal(router.hellos.length, 2);
 });
 
-test('an aborted join is tried again, for ever; a real denial is final', limit, async () => {
+test('an aborted join is tried again, for ever; a real denial is final (A2)', limit, async () => {
   router.abort = 'wamp.error.no_such_procedure'; // the authenticator is away
   const client = makeClient('ann');
   const lock = client.form(FORM);
@@ -183,7 +183,7 @@ test('nothing heard for long: a sign of life is asked for', limit, async () => {
   await router.called('status', before);
 });
 
-test('a duplicated tab, refused as the same user, takes an id of its own', limit, async () => {
+test('a duplicated tab, refused as the same user, takes an id of its own (U10)', limit, async () => {
   const first = makeClient('ann');
   await first.form(FORM).lock();
   const copy = new Tab(null);
@@ -222,7 +222,7 @@ async function interrupted(client, happens) {
   return (await router.called('updates', before)).facts;
 }
 
-test('updates of others are told once; our own, by tab or session, are not', limit, async () => {
+test('updates of others are told once; our own, by tab or session, are not (U13)', limit, async () => {
   const client = makeClient('ann');
   const { told } = await listener(client);
   router.update(FORM, { id: 'a' });
@@ -232,7 +232,7 @@ test('updates of others are told once; our own, by tab or session, are not', lim
   assert.deepEqual(await told(), ['a', 'end']);
 });
 
-test('what was reported while the line was down is told when it is back, in order and once; not our own', limit, async () => {
+test('what was reported while the line was down is told when it is back, in order and once; not our own (U13, U38)', limit, async () => {
   const client = makeClient('ann');
   const { told } = await listener(client);
   router.update(FORM, { id: 'a' });
@@ -256,7 +256,7 @@ test('a page that was left and came back is told what it missed', limit, async (
   assert.deepEqual(await told(), ['b', 'end']);
 });
 
-test('a number left out is asked for, and told before what follows it', limit, async () => {
+test('a number left out is asked for, and told before what follows it (U38)', limit, async () => {
   const { told } = await listener(makeClient('ann'));
   router.update(FORM, { id: 'a' });
   router.update(FORM, { id: 'b' }, { lost: true });

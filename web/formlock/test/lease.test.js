@@ -102,7 +102,7 @@ test('a second click while asking is not a second call', () => {
   assert.deepEqual(f.in({ type: 'edit', rid: 'r2' }), []);
 });
 
-test('refused tells who has it', () => {
+test('refused tells who has it (U18)', () => {
   const f = linked();
   f.in({ type: 'edit', rid: 'r1' });
   f.in({ type: 'refused', rid: 'r1', snapshot: held(1), sameUser: false });
@@ -148,7 +148,7 @@ test('stale becomes mine again only by a renewal, and lost only by the service',
   assert.equal(f.state.lost.holder.name, 'Eva Lind');
 });
 
-test('whoever slept goes to stale before anything else, even before the click that woke the page', () => {
+test('whoever slept goes to stale before anything else, even before the click that woke the page (U7)', () => {
   const f = mine();
   const effects = f.sleep(PAUSE_MS, { type: 'done', rid: 'd' });
   assert.ok(effects.some((effect) => effect.do === 'renew'));
@@ -331,7 +331,7 @@ test('somebody else got it: lost at once, and a renewal in flight does not undo 
   assert.equal(f.name, 'lost');
 });
 
-test('the service says that the lock ended: lost, with its cause', () => {
+test('the service says that the lock ended: lost, with its cause (U19)', () => {
   const f = mine();
   f.in({ type: 'event', status: 'released', cause: 'expired', snapshot: free(2) });
   assert.equal(f.name, 'lost');

@@ -8,7 +8,7 @@ import { Tab } from '../tab.js';
 const FORM = 'com.example.form.invoice.42';
 const PAGE = 'http://localhost/invoice/42';
 
-test('a reload, and a save that comes back to the page, go on editing; another way in does not', () => {
+test('a reload, and a save that comes back to the page, go on editing; another way in does not (U8, U27)', () => {
   const was = (arrival) => {
     const tab = new Tab(null);
     tab.mark(FORM, PAGE, 1000);
