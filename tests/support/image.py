@@ -14,6 +14,7 @@ import subprocess
 import sys
 from dataclasses import dataclass, field
 from fnmatch import fnmatch
+from importlib.metadata import packages_distributions
 from pathlib import Path, PurePosixPath
 
 from tests.support.node import ROOT
@@ -121,7 +122,10 @@ def lay_out(stage: Stage, root: Path) -> None:
 
 
 def installed(stage: Stage, folder: Path) -> Path:
-    """The project as the first stage installs it: a wheel of what that stage copies, in its own folder; scripts in its `bin`."""
+    """The project as the first stage installs it: a wheel of what that stage copies, in its own folder; scripts in its `bin`.
+
+    With it on the path, packages that are not in requirements.lock can't be imported.
+    """
     sources, wheels, target = folder / "sources", folder / "wheels", folder / "installed"
     lay_out(stage, sources)
     python = sys.executable
@@ -131,4 +135,36 @@ def installed(stage: Stage, folder: Path) -> Path:
     uv = Path(python).parent / "uv"
     install = [uv, "pip", "install", "--quiet", "--offline", "--no-deps", "--python", python, "--target", target, wheel]
     subprocess.run([str(word) for word in install], check=True, capture_output=True)
+    (target / "sitecustomize.py").write_text(HIDING.format(hidden=_not_locked()))
     return target
+
+
+# Runs first in every process of the image that is laid out: what only tests have installed is not there.
+HIDING = """
+import sys
+
+
+class NotInTheImage:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in HIDDEN:
+            raise ModuleNotFoundError(f"No module named {{name!r}} (requirements.lock does not bring it)", name=name)
+
+
+HIDDEN = frozenset({hidden!r})
+sys.meta_path.insert(0, NotInTheImage())
+"""
+
+
+def _not_locked() -> list[str]:
+    """Top-level modules that are installed here, and that requirements.lock does not bring."""
+    locked = {_normal(name) for name in re.findall(r"^([\w.-]+)==", (ROOT / "requirements.lock").read_text(), flags=re.MULTILINE)}
+    return sorted(
+        module
+        for module, distributions in packages_distributions().items()
+        if locked.isdisjoint(map(_normal, distributions)) and not module.startswith(("_", "formlock"))
+    )
+
+
+def _normal(name: str) -> str:
+    """The one spelling of a distribution's name."""
+    return re.sub(r"[-_.]+", "-", name).lower()

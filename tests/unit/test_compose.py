@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -176,11 +178,44 @@ def test_where_it_may_write(composition: dict[str, Any]) -> None:
     assert SECOND.folder == PurePosixPath("/app")
 
 
-def test_the_image_has_the_command_and_the_pages(tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def image(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return installed(FIRST, tmp_path_factory.mktemp("image"))
+
+
+@pytest.mark.parametrize(
+    "module",
+    [
+        "formlock.worker",
+        "formlock.locks",
+        "formlock_bridge.component",
+        "formlock.guard",
+        "formlock.pages",
+        "formlock.forward",
+        "invoices.app",
+    ],
+)
+def test_what_runs_needs_nothing_more(image: Path, module: str) -> None:
+    """All that the services load is in requirements.lock: nothing is there only because a test wants it."""
+    path = f"{image}:{ROOT / 'examples/invoices'}"
+    loaded = subprocess.run(
+        [sys.executable, "-c", f"import {module}"], capture_output=True, text=True, check=False, env={"PYTHONPATH": path}
+    )
+    assert loaded.returncode == 0, loaded.stderr
+
+
+def test_what_only_tests_have_is_hidden(image: Path) -> None:
+    """The claim above could fail: a package of the tests can't be imported there."""
+    loaded = subprocess.run(
+        [sys.executable, "-c", "import greenlet"], capture_output=True, text=True, check=False, env={"PYTHONPATH": str(image)}
+    )
+    assert "requirements.lock does not bring it" in loaded.stderr
+
+
+def test_the_image_has_the_command_and_the_pages(image: Path, tmp_path: Path) -> None:
     """The first stage's wheel brings the `formlock` script; pages and configuration are where they are asked for."""
-    target = installed(FIRST, tmp_path)
-    assert (target / "bin" / "formlock").is_file()
-    assert (target / "formlock_bridge" / "component.py").is_file()
+    assert (image / "bin" / "formlock").is_file()
+    assert (image / "formlock_bridge" / "component.py").is_file()
     lay_out(SECOND, tmp_path / "root")
     config = yaml.safe_load((tmp_path / "root/app/.crossbar/router.yaml").read_text())
     extra = config["workers"][0]["transports"][0]["paths"]["/"]["extra"]
