@@ -95,6 +95,8 @@ lock: $(BIN)/uv
 	    --extra server --extra demo -o requirements.lock pyproject.toml
 	$(BIN)/uv pip compile --quiet --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
 	    --extra server --extra demo --group dev -c requirements.lock -o requirements-dev.lock pyproject.toml
+	$(BIN)/uv pip compile --quiet --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
+	    --group build -c requirements.lock -o requirements-build.lock
 
 clean:
 	rm -rf $(VENV) $(WEB)/node_modules bench/node_modules build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -10,7 +10,7 @@ from typing import Any, cast
 
 import txaio
 from twisted.internet.defer import Deferred
-from twisted.internet.error import ConnectError
+from twisted.internet.error import ConnectError, DNSLookupError
 from twisted.python.failure import Failure
 from twisted.web.client import Agent, FileBodyProducer, readBody
 from twisted.web.http_headers import Headers
@@ -50,7 +50,8 @@ log = txaio.make_logger()  # type: ignore[attr-defined]
 
 
 class Forward(Resource):
-    """`extra`: `port` on loopback, where the application listens. It is sent each request as it came, its path and host included.
+    """`extra`: `port` and `host` (loopback) where the application listens. It is sent each request as it came, its path and `Host`
+    included.
 
     Answers are read whole before they are handed on: right for pages, not for streams.
     """
@@ -59,7 +60,7 @@ class Forward(Resource):
 
     def __init__(self, extra: dict[str, Any], reactor: object = None) -> None:  # noqa: ARG002 (Crossbar passes it)
         super().__init__()  # type: ignore[no-untyped-call]
-        self._port = int(extra["port"])
+        self._address = b"http://%s:%d" % (str(extra.get("host", "127.0.0.1")).encode("ascii"), int(extra["port"]))
         self._agent = cast("Any", Agent)(_reactor, connectTimeout=CONNECT_WITHIN_S)
         self._waiting: set[Request] = set()
 
@@ -77,11 +78,10 @@ class Forward(Resource):
 
     async def _exchange(self, request: Request) -> None:
         try:
-            answer = await self._agent.request(
-                request.method, b"http://127.0.0.1:%d%s" % (self._port, request.uri), _headers(request), _body(request)
-            )
+            answer = await self._agent.request(request.method, self._address + request.uri, _headers(request), _body(request))
             content = await readBody(answer)
-        except ConnectError:
+        except (ConnectError, DNSLookupError):
+            # A container that is stopped has no name either.
             _away(request, 503)
             return
         except Exception as error:  # noqa: BLE001 (it ended in the middle of its answer, or that was none)

@@ -126,15 +126,15 @@ async def test_silent_browser_is_noticed_by_the_ping(quick_node: Node) -> None:
 
 
 class WorkerProcess:
-    """`python -m formlock.worker locks` beside a node that has none."""
+    """`formlock worker locks` beside a node that has none."""
 
     def __init__(self, node: Node, folder: Path) -> None:
-        command = [sys.executable, "-m", "formlock.worker", "locks", "--router", f"unix:{node.folder / 'router.sock'}"]
+        command = [sys.executable, "-m", "formlock", "worker", "locks", "--router", f"unix:{node.folder / 'router.sock'}"]
         self.log = folder / "worker.log"
         environment = {**os.environ, "PYTHONPATH": f"{ROOT / 'components'}:{ROOT / 'bridge'}"}
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [*command, "--folder", str(node.folder), "--extra", '{"store": "sqlite:///locks.sqlite"}'],
+                [*command, "--folder", str(node.folder)],
                 stdout=log, stderr=subprocess.STDOUT, env=environment,
             )  # fmt: skip
 
@@ -205,24 +205,6 @@ async def test_worker_in_the_container_killed(make: Make) -> None:
     assert node.process is not None
     assert await deferToThread(node.process.wait, 30) == 1
     node.process = None
-
-
-@pytest.mark.parametrize(
-    ("arguments", "sentence"),
-    [
-        (["locks", "--router", "ws://x", "--folder", ".", "--extra", "{"], "--extra is not JSON"),
-        (["locks", "--router", "ws://x", "--folder", ".", "--extra", "[]"], "--extra must be a JSON object"),
-        (["locks", "--router", "ws://x", "--folder", ".", "--extra", '{"policy": {"ttl_ms": 1}}'], "ttl_ms must be at least"),
-        (["locks", "--router", "ws://x", "--folder", ".", "--extra", '{"policy": {"tll_ms": 1}}'], "by the names ttl_ms"),
-        (["nonsense", "--router", "ws://x", "--folder", "."], "invalid choice"),
-    ],
-)
-def test_wrong_use_of_the_worker(arguments: list[str], sentence: str) -> None:
-    """What can never work ends at once, with a sentence and exit code 2; it is not tried again for ever."""
-    environment = {**os.environ, "PYTHONPATH": f"{ROOT / 'components'}:{ROOT / 'bridge'}"}
-    command = [sys.executable, "-m", "formlock.worker", *arguments]
-    ended = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=60, check=False)
-    assert (ended.returncode, sentence in ended.stderr) == (2, True), ended.stderr
 
 
 @pytest_twisted.ensureDeferred

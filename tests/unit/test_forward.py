@@ -58,11 +58,11 @@ def says(handler: BaseHTTPRequestHandler) -> None:
 
 
 class Through:
-    """Asks through a Forward to `port`."""
+    """Asks through a Forward to `port`, and to `host` if it is not this machine's."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, **host: str) -> None:
         root = Resource()
-        cast("Any", root).putChild(b"invoices", Forward({"port": port}))
+        cast("Any", root).putChild(b"invoices", Forward({"port": port, **host}))
         self.listening = reactor.listenTCP(0, Site(root), interface="127.0.0.1")
 
     async def ask(self, method: str, path: str, body: bytes | None = None, **headers: str) -> tuple[http.client.HTTPResponse, bytes]:
@@ -138,6 +138,20 @@ async def test_while_nobody_is_there(application: Application) -> None:
         assert (answer.status, body) == (503, b"The application does not answer at the moment.\n")
     finally:
         await through.listening.stopListening()
+
+
+@pytest_twisted.ensureDeferred
+async def test_an_application_elsewhere(application: Application) -> None:
+    """It is reached by its name; a name that is not found, as of a container that is stopped, is an application that is away."""
+    there, gone = Through(application.server_port, host="localhost"), Through(application.server_port, host="stopped.invalid")
+    try:
+        answer, _ = await there.ask("GET", "/invoices/")
+        assert answer.status == 303
+        answer, _ = await gone.ask("GET", "/invoices/")
+        assert answer.status == 503
+    finally:
+        await there.listening.stopListening()
+        await gone.listening.stopListening()
 
 
 @pytest_twisted.ensureDeferred
