@@ -6,7 +6,8 @@ it asks: healthy means that the service's own health check has been run and has 
 - `/app` of a service is a folder of the test, filled as the Dockerfile's second stage fills it; the service's volumes and tmpfs are
   folders and links in it, so two services share a volume and nothing more;
 - the names of services, and 0.0.0.0, become 127.0.0.1; fixed ports become free ones, in the router's configuration too;
-- `python` and what is installed beside it are those that run the tests; `formlock` is installed from a wheel, as in the image.
+- `python` and what is installed beside it are those that run the tests, less what requirements.lock does not bring; `formlock` is
+  installed from a wheel, as in the image.
 """
 
 from __future__ import annotations

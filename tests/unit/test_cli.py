@@ -209,6 +209,16 @@ def test_the_command_loads_nothing_heavy() -> None:
     assert {"twisted", "autobahn", "crossbar", "txzmq", "zmq", "txaio", "msgspec"}.isdisjoint(names)
 
 
+def test_without_the_servers_packages() -> None:
+    """Where only the pusher is installed, the command says what to install."""
+    code = "import sys; sys.modules['click'] = None; from formlock.__main__ import run; run()"
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=ENVIRONMENT, check=False)
+    assert (ended.returncode, ended.stderr) == (
+        1,
+        "The formlock command needs the server's packages: pip install 'formlock[server]'.\n",
+    )
+
+
 def test_help() -> None:
     """Each command's help says what it does and by which names of the environment it is told."""
     command = [sys.executable, "-m", "formlock"]

@@ -53,7 +53,7 @@ def test_wheel(built: Path) -> None:
     for package in ("formlock", "formlock_bridge", "formlock_push"):
         assert f"{package}/py.typed" in names
     (scripts,) = [name for name in names if name.endswith(".dist-info/entry_points.txt")]
-    assert b"formlock = formlock.cli:main" in wheel.read(scripts)
+    assert b"formlock = formlock.__main__:run" in wheel.read(scripts)
 
 
 def test_sdist_has_no_secrets(built: Path) -> None:
