@@ -145,9 +145,11 @@ def test_a_late_save_keeps_the_text(invoices: Invoices) -> None:
 def test_the_list_is_live(invoices: Invoices) -> None:
     """Who edits what is marked in everybody's list; saved, new and deleted invoices change its rows without a reload (A13, A17)."""
     eva, ann = invoices.list("eva"), invoices.form("ann", 36)
+    height = row(eva, 36).evaluate("row => row.offsetHeight")
     ann.lock()
     expect(row(eva, 36)).to_have_attribute("data-form-lock-state", "held")
     expect(row(eva, 36)).to_contain_text("Ann Weber is editing")
+    assert row(eva, 36).evaluate("row => row.offsetHeight") == height, "nothing moves when somebody begins"
     ann.field("customer").fill("Somebody else")
     save(ann)
     expect(row(eva, 36)).to_contain_text("Somebody else")
