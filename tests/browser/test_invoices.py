@@ -186,7 +186,7 @@ def frame_of(page: Page, name: str) -> tuple[FrameLocator, Locator]:
 def test_side_by_side(invoices: Invoices) -> None:
     """Two users in frames of one page are two: each sees the other edit, and Bob's frame hears what Ann's has saved; the strip under
     them tells it, newest first (A17, U13)."""
-    demo = invoices.page("demo.html")
+    demo = invoices.page("demo")
     ann, anns_banner = frame_of(demo.page, "Ann Weber")
     bob, bobs_banner = frame_of(demo.page, "Bob Novak")
     expect(bobs_banner).to_have_attribute("state", "free")
@@ -238,6 +238,6 @@ def test_pictures(invoices: Invoices, page_as: Visitor, screenshots: Path, schem
     expect(ann.page.locator(".comparison")).to_be_visible()
     picture(ann, "refused")
     quiet(ann, 409)
-    demo = open_as("demo.html")
+    demo = open_as("demo")
     expect(frame_of(demo.page, "Bob Novak")[1]).to_have_attribute("state", "free")
     picture(demo, "demo")

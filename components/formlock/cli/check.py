@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import click
 
-from formlock.commands.common import DONE, NOT_REACHED, REFUSED, WRONG_USE, Failed, as_json
+from formlock.cli.common import DONE, NOT_REACHED, REFUSED, WRONG_USE, Failed, as_json
 
 ROUTER = "router"
 PARTS = (ROUTER, "locks", "bridge")

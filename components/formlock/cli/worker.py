@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from formlock.commands.common import WRONG_USE, Failed
+from formlock.cli.common import WRONG_USE, Failed
 
 LOG_LEVELS = ("critical", "error", "warn", "info", "debug", "trace")
 DEFAULT_STORE = "sqlite:///locks.sqlite"

@@ -1,4 +1,4 @@
-"""The `formlock` command: its groups, its exit codes, and how an error looks. What each command does is a file of `commands/`.
+"""The `formlock` command: its groups, its exit codes, and how an error looks. What each command does is a file beside this one.
 
 Only click is imported here and at the head of those files: `formlock --help` and a health check must not load the router's packages
 (3 s). A command imports what it needs when it runs.
@@ -9,8 +9,8 @@ from __future__ import annotations
 import click
 
 from formlock import __version__
-from formlock.commands.check import check
-from formlock.commands.worker import worker
+from formlock.cli.check import check
+from formlock.cli.worker import worker
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
