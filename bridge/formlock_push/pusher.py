@@ -175,7 +175,7 @@ class _Line:
     def close(self) -> None:
         """Returns at once; ZeroMQ lingers in the background."""
         if self._closer is not None:
-            # Not by calling it: at the end of a process it may do nothing more, if others (SQLAlchemy) have registered with `weakref`.
+            # Not by calling it: at the end of a process that does nothing, if others (SQLAlchemy) have registered with `weakref`.
             self._closer.detach()
         if self._socket is not None:
             _close(self._socket, self.pid)
