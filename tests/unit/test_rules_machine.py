@@ -157,9 +157,14 @@ class Rules(RuleBasedStateMachine):
     @rule(tab=tabs, session=sessions, back=st.integers(0, 2), right=st.booleans(), section=SECTIONS, rid=st.sampled_from(["", "t1"]))
     def takeover(self, tab: Owner, session: int, back: int, right: bool, section: str, rid: str) -> None:
         command = Takeover(
-            owner=tab, name=tab.user, session=of_tab(tab, session), expected_token=self.state.token - back, right=right, section=section,
+            owner=tab,
+            name=tab.user,
+            session=of_tab(tab, session),
+            expected_token=self.state.token - back,
+            right=right,
+            section=section,
             rid=rid,
-        )  # fmt: skip
+        )
         before = {lease.token: lease for lease in self.state.holds}
         reply = self._do(command)
         self._answered(command, reply)
