@@ -7,8 +7,10 @@ milliseconds since 1970. What must outlive the process is kept as wall time, and
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 Mode = Literal["exclusive", "shared"]
 
@@ -69,8 +71,7 @@ class Ask(NamedTuple):
     wall: int
 
 
-@dataclass(frozen=True, slots=True)
-class Handover:
+class Handover(Struct, frozen=True, gc=False):
     """A takeover that waits for the holder's page to bring its text into safety."""
 
     owner: Owner
@@ -83,8 +84,7 @@ class Handover:
     until: int
 
 
-@dataclass(frozen=True, slots=True)
-class Contest:
+class Contest(Struct, frozen=True, gc=False):
     """What others want of a lease. `ask_until`: unanswered until then, it ends; `kept_until`: the holder has said that it stays."""
 
     asks: tuple[Ask, ...] = ()
@@ -93,8 +93,7 @@ class Contest:
     handover: Handover | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Lease:
+class Lease(Struct, frozen=True, gc=False):
     """The right to edit until `deadline`. Without a session it is in its grace: kept for the owner to come back.
 
     A lease that outlived the process that gave it has deadline None until `Recovered` sets one: the old clock means nothing.
@@ -149,8 +148,7 @@ class Lease:
             yield self.contest.handover.until if self.contest.handover is not None else None
 
 
-@dataclass(frozen=True, slots=True)
-class Waiter:
+class Waiter(Struct, frozen=True, gc=False):
     """Somebody in line. Detached (no session) it keeps its place until `deadline`, and is passed over."""
 
     number: int
@@ -166,8 +164,7 @@ class Waiter:
     deadline: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Left:
+class Left(Struct, frozen=True, gc=False):
     """A page said goodbye and could not know whether it closes or reloads.
 
     Until `reserved_until` only the same tab may take the form; until `resumable_until`, as long as nobody else has, that tab
@@ -179,8 +176,7 @@ class Left:
     resumable_until: int
 
 
-@dataclass(frozen=True, slots=True)
-class FormState:
+class FormState(Struct, frozen=True, gc=False):
     """All that is known of one record's locking. `token` is the highest ever granted and never falls; `number` the last that a
     waiter or an ask was given."""
 
@@ -238,8 +234,7 @@ def _calm(lease: Lease) -> Contest | None:
     return replace(lease.contest, ask_until=None, kept_until=None) if lease.contest is not None else None
 
 
-@dataclass(frozen=True, slots=True)
-class Query:
+class Query(Struct, frozen=True, gc=False):
     """Which locked forms to list, in the order of their ids, beginning behind `after`. None: whatever."""
 
     type: str | None = None
@@ -269,8 +264,7 @@ class Query:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
+class Found(Struct, frozen=True, gc=False):
     """One page of the answer to a Query. `after`: where the next page begins; None when there is none."""
 
     states: tuple[FormState, ...]

@@ -24,8 +24,9 @@ Time passes first: whatever is decided, decides on the state as it is at `now`, 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import Any
+
+from msgspec.structs import replace
 
 from formlock.commands import (
     Answer,
