@@ -46,11 +46,10 @@ class Owner(NamedTuple):
 
 
 class Attempt(NamedTuple):
-    """That an owner's call `rid` was answered with this token: enough to answer a repetition, without keeping answers."""
+    """That an owner's call `rid` was granted, and that grant ended at `at`: a late copy of the call is told so."""
 
     owner: Owner
     rid: str
-    token: int
     at: int
 
 
@@ -120,29 +119,43 @@ class Lease(Struct, frozen=True, gc=False):
     """When it ends for that."""
     long_wall: int | None = None
     """A deliberate long lock: it lasts until then, whoever is attached."""
-    ends_wall: int | None = None
-    ends_at: int | None = None
-    """However it is renewed, it ends then."""
-    warn_at: int | None = None
+    granted_at: int = 0
+    max_hold_ms: int = 0
+    """However it is renewed, it ends so long after it was granted; 0: never."""
+    warn_ms: int = 0
+    """So long before that its end is told; 0: it has been."""
     unclaimed: bool = False
     """Granted to a waiter that has not said yet that it is there."""
     contest: Contest | None = None
+    rid: str = ""
+    """Of the attempt that it was last given for."""
+
+    @property
+    def ends_at(self) -> int | None:
+        """When the longest time is over."""
+        return self.granted_at + self.max_hold_ms if self.max_hold_ms else None
+
+    @property
+    def warn_at(self) -> int | None:
+        """When that is to be told."""
+        return self.granted_at + self.max_hold_ms - self.warn_ms if self.max_hold_ms and self.warn_ms else None
 
     @property
     def due(self) -> int | None:
         """When this lease changes by itself, if ever."""
-        contest = self.contest
-        if self.probe is None and contest is None and self.warn_at is None and self.idle_until is None and self.ends_at is None:
-            return self.deadline
-        return min((at for at in self.times() if at is not None), default=None)
+        due = self.deadline
+        if self.max_hold_ms:
+            # The warning comes first, if it has not been.
+            ends = self.granted_at + self.max_hold_ms - self.warn_ms
+            due = ends if due is None or ends < due else due
+        if self.probe is None and self.contest is None and self.idle_until is None:
+            return due
+        return min((at for at in (due, *self.times()) if at is not None), default=None)
 
     def times(self) -> Iterator[int | None]:
-        """All its times."""
-        yield self.deadline
+        """Its rarer times."""
         yield self.probe.until if self.probe is not None else None
         yield self.idle_until
-        yield self.warn_at
-        yield self.ends_at
         if self.contest is not None:
             yield self.contest.ask_until
             yield self.contest.handover.until if self.contest.handover is not None else None
@@ -222,8 +235,7 @@ class FormState(Struct, frozen=True, gc=False):
         """As a new process has it: what another clock said is forgotten or begins anew. `Recovered` sets the times again; a page
         that had left is not waited for."""
         holds = tuple(
-            replace(lease, deadline=None, heard_at=0, probe=None, idle_until=None, ends_at=None, warn_at=None, contest=_calm(lease))
-            for lease in self.holds
+            replace(lease, deadline=None, heard_at=0, probe=None, idle_until=None, contest=_calm(lease)) for lease in self.holds
         )
         waiters = tuple(replace(waiter, deadline=None) for waiter in self.waiters)
         attempts = tuple(attempt._replace(at=now) for attempt in self.attempts)
