@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -17,7 +15,8 @@ from twisted.internet.task import deferLater
 from twisted.internet.threads import deferToThread
 
 from tests.support.client import Client, Refused, joined
-from tests.support.node import ROOT, Node, without, worker_of
+from tests.support.node import Node, without, worker_of
+from tests.support.worker import WorkerProcess
 
 pytestmark = pytest.mark.node
 
@@ -27,7 +26,7 @@ FORM, OTHER = "com.example.form.test.killed", "com.example.form.test.other"
 def quick(config: dict[str, Any]) -> None:
     """Short leases and pings, so that a test sees their end."""
     without("bridge", "demo")(config)
-    policy = {"ttl_ms": 6_000, "renew_ms": 2_000, "grace_ms": 1_000, "reserve_ms": 500}
+    policy = {"ttl_ms": 6_000, "renew_ms": 2_000, "grace_ms": 1_000, "contended_grace_ms": 1_000, "reserve_ms": 500}
     worker_of(config, "locks")["components"][0]["extra"]["policy"] = policy
     options = config["workers"][0]["transports"][0]["paths"]["ws"]["options"]
     options |= {"auto_ping_interval": 1_000, "auto_ping_timeout": 1_000}
@@ -123,24 +122,6 @@ async def test_silent_browser_is_noticed_by_the_ping(quick_node: Node) -> None:
     assert (await bob.event("released"))["cause"] == "session_lost"
     ann.drop()
     await bob.leave()
-
-
-class WorkerProcess:
-    """`formlock worker locks` beside a node that has none."""
-
-    def __init__(self, node: Node, folder: Path) -> None:
-        command = [sys.executable, "-m", "formlock", "worker", "locks", "--router", f"unix:{node.folder / 'router.sock'}"]
-        self.log = folder / "worker.log"
-        environment = {**os.environ, "PYTHONPATH": f"{ROOT / 'components'}:{ROOT / 'bridge'}"}
-        with self.log.open("ab") as log:
-            self.process = subprocess.Popen(
-                [*command, "--folder", str(node.folder)],
-                stdout=log, stderr=subprocess.STDOUT, env=environment,
-            )  # fmt: skip
-
-    def kill(self) -> None:
-        self.process.kill()
-        self.process.wait(20)
 
 
 async def answered(client: Client, form: str) -> dict[str, Any]:
