@@ -24,8 +24,8 @@ JOIN_WITHIN_S = 4
 MAX_PAUSE_S = 0.25
 
 # How likely each is, for whoever has the form and for whoever has it not.
-HOLDING: dict[str, int] = {"renew": 45, "unlock": 16, "leaving": 8, "lock": 6, "status": 8, "drop": 4, "leave": 3}
-WANTING: dict[str, int] = {"lock": 35, "wait": 20, "takeover": 10, "status": 15, "leave_queue": 5, "drop": 2, "leave": 1}
+HOLDING: dict[str, int] = {"renew": 40, "unlock": 22, "leaving": 12, "lock": 6, "status": 8, "drop": 4, "leave": 3}
+WANTING: dict[str, int] = {"lock": 40, "wait": 12, "takeover": 4, "status": 15, "leave_queue": 5, "drop": 2, "leave": 1}
 PROCEDURES: dict[Call, str] = {
     "lock": "lock", "wait": "lock", "unlock": "unlock", "leaving": "unlock", "renew": "renew", "takeover": "takeover",
     "leave_queue": "leave_queue", "status": "status",

@@ -15,7 +15,7 @@ from twisted.internet.task import deferLater
 from tests.support.node import Node
 from tests.support.worker import Supervised
 
-MIN_PAUSE_S, MAX_PAUSE_S = 1.5, 5.0
+MIN_PAUSE_S, MAX_PAUSE_S = 0.5, 3.0
 # Below and above what a service takes for a pause (2 s and a beat).
 PAUSES_S = (0.2, 1.0, 2.5, 3.5, 6.0)
 
