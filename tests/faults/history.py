@@ -86,6 +86,10 @@ class History:
     operations: list[Operation] = field(default_factory=list)
     cuts: list[Cut] = field(default_factory=list)
 
+    def answered(self) -> int:
+        """How many operations have an answer that says something."""
+        return sum(operation.outcome != "unknown" for operation in self.operations)
+
     def forms(self) -> dict[str, History]:
         """One history per form."""
         found: dict[str, History] = defaultdict(History)

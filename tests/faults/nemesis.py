@@ -6,6 +6,7 @@ import os
 import random
 import signal
 import subprocess
+import time
 from collections.abc import Callable
 from contextlib import suppress
 
@@ -19,29 +20,45 @@ MIN_PAUSE_S, MAX_PAUSE_S = 0.5, 3.0
 # Below and above what a service takes for a pause (2 s and a beat).
 PAUSES_S = (0.2, 1.0, 2.5, 3.5, 6.0)
 
+# After a kill it mostly waits until so many calls have been answered: what never works is never wrong.
+ANSWERED_BETWEEN = 60
+RECOVERS_WITHIN_S = 30
+AT_ONCE = 0.2
+
 LIKELY = {"kill worker": 5, "pause worker": 5, "pause router": 3, "kill router": 1, "kill node": 2}
 
 
 class Nemesis:
-    """`node` and `worker` are under supervision; without `worker` the lock worker is one of the node's own."""
+    """`node` and `worker` are under supervision; without `worker` the lock worker is one of the node's own. `answered`: how many
+    calls have been so far."""
 
-    def __init__(self, node: Node, kept: Supervised, worker: Supervised | None, chance: random.Random) -> None:
+    def __init__(
+        self, node: Node, kept: Supervised, worker: Supervised | None, answered: Callable[[], int], chance: random.Random
+    ) -> None:
         self.done: list[tuple[float, str]] = []
         self._node = node
         self._kept = kept
         self._worker = worker
+        self._answered = answered
         self._chance = chance
 
     async def rage(self, until: float) -> None:
-        """Until this time of the reactor; whatever is paused goes on before this returns."""
+        """Until this monotonic time; whatever is paused goes on before this returns."""
         while True:
             await deferLater(reactor, self._chance.uniform(MIN_PAUSE_S, MAX_PAUSE_S))
-            if reactor.seconds() > until:
+            if time.monotonic() > until:
                 return
             (what,) = self._chance.choices(list(LIKELY), list(LIKELY.values()))
             pause_s = self._chance.choice(PAUSES_S)
-            self.done.append((reactor.seconds(), f"{what}, {pause_s} s" if what.startswith("pause") else what))
+            self.done.append((time.monotonic(), f"{what}, {pause_s} s" if what.startswith("pause") else what))
             await self._do(what, pause_s)
+            if self._chance.random() > AT_ONCE:
+                await self._recovered()
+
+    async def _recovered(self) -> None:
+        limit, before = time.monotonic() + RECOVERS_WITHIN_S, self._answered()
+        while self._answered() < before + ANSWERED_BETWEEN and time.monotonic() < limit:
+            await deferLater(reactor, 0.1)
 
     async def _do(self, what: str, pause_s: float) -> None:
         if what == "kill node":
