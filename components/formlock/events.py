@@ -5,7 +5,7 @@ A public event is told to the form's subscribers and has a rev of its own; the o
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
 from formlock.model import FormId, Owner
@@ -15,7 +15,8 @@ Cause = Literal["unlock", "left", "expired", "session_lost", "takeover", "unclai
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """The root. `owner` is whom it is about: the holder, or whoever waits or was refused."""
+    """The root. `owner` is whom it is about: the holder, or whoever waits or was refused; `name` what people call them, as far as
+    that is known."""
 
     public: ClassVar[bool]
     changes: ClassVar[bool] = True
@@ -25,6 +26,7 @@ class Event:
     token: int
     rev: int
     wall: int
+    name: str = field(default="", kw_only=True, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

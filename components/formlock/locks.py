@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 from autobahn.exception import Disconnected
@@ -32,7 +33,9 @@ from formlock.errors import FormLockError, InvalidArgument, Lost, NotActive, Not
 from formlock.events import Event as LockEvent
 from formlock.events import Granted
 from formlock.model import FormId, FormState, Owner
+from formlock.policies import Policies, PolicyBook
 from formlock.policy import Policy
+from formlock.policyfile import PolicyFile, read
 from formlock.ready import CLAIMS as READY_CLAIMS
 from formlock.ready import ROLE as READY_ROLE
 from formlock.receipts import Signer
@@ -73,12 +76,15 @@ VIEWERS_MS = 1_000
 
 
 class LockComponent(Session):
-    """`extra`: `store` (URL), `policy` (milliseconds by name, see policy.Policy)."""
+    """`extra`: `store` (URL); `policy_file` (docs/reference/policy.md), and `policy`, by the names of policy.Policy, for what it
+    leaves out."""
 
     @classmethod
     def check_config(cls, personality: object, extra: dict[str, Any]) -> None:
         """A policy that breaks promises is refused before anything is started."""
-        _policy(extra)
+        base = _policy(extra)
+        if "policy_file" in extra:
+            read(Path(extra.get("cbdir", ".")) / extra["policy_file"], base)
         super().check_config(personality, extra)
 
     async def started(self) -> None:
@@ -100,11 +106,13 @@ class LockComponent(Session):
         self._service = LockService(
             store,
             self._clock,
-            _policy(self.extra),
+            self._policies(),
             happened=self._happened,
             probe=self._probe,
             stepped_down=self._step_down,
         )
+        if self._policy_file is not None:
+            self._policy_file.watch(self._clock)
         await self.hear("wamp.session.on_join", self._on_join)
         await self.hear("wamp.session.on_leave", self._on_leave)
         await self.hear("wamp.subscription.on_create", self._on_create)
@@ -133,7 +141,23 @@ class LockComponent(Session):
         if hasattr(self, "_service"):
             if self._views_due is not None:
                 self._views_due.cancel()
+            if self._policy_file is not None:
+                self._policy_file.stop()
             await self._service.stop()
+
+    def _policies(self) -> Policies:
+        base, name = _policy(self.extra), self.extra.get("policy_file")
+        self._policy_file: PolicyFile | None = None
+        if name is None:
+            return base
+        self._policy_file = PolicyFile(self.folder(name), base, changed=self._policy_changed, wrong=self._policy_wrong)
+        return self._policy_file
+
+    def _policy_changed(self, book: PolicyBook) -> None:
+        self.note("policy.changed", tables=1 + len(book.records) + len(book.beginnings))
+
+    def _policy_wrong(self, why: str) -> None:
+        self.fault("policy.wrong", why=why, then="the policies of before go on")
 
     # -- procedures
 
@@ -150,9 +174,11 @@ class LockComponent(Session):
         if several and ("form" in arguments or asked.wait):
             # Whoever holds nothing while waiting for several may wait for ever; nobody is promised that here.
             raise InvalidArgument(argument="wait" if asked.wait else "form")
-        claims = await self._allowed(call, "lock", *forms)
-        if asked.until_ms is not None:
-            claims = await self._allowed(call, "reserve", *forms)
+        for form in forms:
+            policy = self._service.policy(form)
+            claims = await self._allowed(call, policy.lock_right, form)
+            if asked.until_ms is not None:
+                claims = await self._allowed(call, policy.reserve_right, form)
         owner = _owner(claims, asked.tab, call.caller)
         wanted = [(form, self._wish(form, owner, claims, call.caller, asked)) for form in forms]
         decisions = await self._service.lock_all(wanted, call.caller)
@@ -165,7 +191,7 @@ class LockComponent(Session):
     def _wish(self, form: FormId, owner: Owner, claims: Claims, session: int, asked: LockRequest) -> Lock:
         long_wall = None
         if asked.until_ms is not None:
-            long_wall = self._clock.wall() + min(asked.until_ms, self._service.policy.max_long_ms)
+            long_wall = self._clock.wall() + min(asked.until_ms, self._service.policy(form).max_long_ms)
         return Lock(
             owner=owner,
             name=claims.name,
@@ -190,7 +216,8 @@ class LockComponent(Session):
         arguments = call.arguments()
         form = self.uris.form(arguments.get("form"))
         asked = request(TakeoverRequest, arguments)
-        claims = await self._allowed(call, "lock", form)
+        policy = self._service.policy(form)
+        claims = await self._allowed(call, policy.lock_right, form)
         owner = _owner(claims, asked.tab, call.caller)
         command = Takeover(
             owner=owner,
@@ -202,7 +229,7 @@ class LockComponent(Session):
             rid=asked.rid or "",
             expected_token=asked.expected_token,
             reason=asked.reason,
-            right=claims.allows("takeover", form),
+            right=claims.allows(policy.takeover_right, form),
         )
         decision = await self._service.takeover(form, command)
         if isinstance(decision.reply, Refusal):
@@ -228,7 +255,7 @@ class LockComponent(Session):
         arguments = call.arguments()
         form = self.uris.form(arguments.get("form"))
         asked = request(AskRequest, arguments)
-        claims = await self._allowed(call, "lock", form)
+        claims = await self._allowed(call, self._service.policy(form).lock_right, form)
         owner = _owner(claims, asked.tab, call.caller)
         return await self._told(call, form, AskFor(owner, claims.name, asked.note, form.section), claims)
 
@@ -457,7 +484,7 @@ class LockComponent(Session):
                 raise NotActive
 
     def _yours(self, form: FormId, state: FormState, reply: Yours, owner: Owner) -> Payload:
-        topic, renew_ms = self.uris.topic(form), self._service.policy.renew_ms
+        topic, renew_ms = self.uris.topic(form), self._service.policy(form).renew_ms
         receipt = self._signer.sign(topic, owner, reply.token, self._clock.wall(), reply.lease_ms)
         return lock_answer(topic, state.rev, reply.token, self._service.epoch, reply.lease_ms, renew_ms, receipt)
 

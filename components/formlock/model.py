@@ -208,6 +208,10 @@ class FormState:
         times += [left.reserved_until if self.waiters and left.reserved_until else left.resumable_until for left in self.lefts]
         return min((at for at in times if at is not None), default=None)
 
+    def of_token(self, token: int) -> Lease | None:
+        """The lease of this grant, as long as it lasts."""
+        return next((lease for lease in self.holds if lease.token == token), None)
+
     def held(self, section: str) -> tuple[Lease, ...]:
         """The leases that somebody who wants this section meets."""
         wanted = FormId("", "", section)

@@ -57,7 +57,7 @@ def test_sdist_has_no_secrets(built: Path) -> None:
     """Keys, credentials and databases of the node that ran here stay here."""
     with tarfile.open(next(built.glob("*.tar.gz"))) as archive:
         names = [name.partition("/")[2] for name in archive.getnames()]
-    assert {name for name in names if name.startswith(".crossbar")} == {".crossbar/config.yaml"}
+    assert {name for name in names if name.startswith(".crossbar")} == {".crossbar/config.yaml", ".crossbar/policy.toml"}
     assert "components/formlock/rules.py" in names
     assert "web/formlock/dist/formlock.js" in names
     assert not [name for name in names if "node_modules" in name or ".venv" in name]
@@ -71,7 +71,7 @@ def test_git_keeps_secrets_out() -> None:
     tracked = subprocess.run(
         ["git", "-C", str(ROOT), "ls-files", ".crossbar"], check=True, capture_output=True, text=True
     ).stdout.split()
-    assert set(tracked) <= {".crossbar/config.yaml", ".crossbar/production.yaml"}
+    assert set(tracked) <= {".crossbar/config.yaml", ".crossbar/production.yaml", ".crossbar/policy.toml"}
 
 
 def test_a_backend_loads_nothing_of_the_server() -> None:
