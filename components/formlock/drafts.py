@@ -7,30 +7,15 @@ before, marked with author and time, and nobody else's.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
 from formlock.events import Event, Granted
-from formlock.model import FormId, FormState, Owner
+from formlock.model import Draft, FormId, FormState, Owner
 
 MAX_PER_FORM = 5
 MAX_PER_USER = 100
-MAX_BYTES = 32_768
-MAX_DEPTH = 16
 KEPT_MS = 7 * 86_400_000
 # So long after a grant has ended its owner may still hand in a draft.
 LATE_MS = 10 * 60_000
-
-
-@dataclass(frozen=True, slots=True)
-class Draft:
-    """What the owner of a grant had not saved; `content` is JSON. A grant has one: a later one takes its place."""
-
-    form: FormId
-    owner: Owner
-    name: str
-    token: int
-    wall: int
-    content: bytes
 
 
 def surplus(drafts: Sequence[Draft], newest: Draft) -> list[Draft]:

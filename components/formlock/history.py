@@ -2,8 +2,8 @@
 
 An entry is an event with a running number of its store: private events and refusals share the rev of the public one before them,
 so `rev` alone gives them no order. Changes are written in the commit of the state they changed. Refusals change nothing and nobody
-waits for them: they go with the next commit, or alone within a second; the same one again within a minute is counted, not kept again;
-and of all that is kept they have a tenth of the room, so that no flood of them pushes anything else out.
+waits for them: they go with the next commit, or alone within a second; the same one again within a minute is counted, not kept
+again; and of all that is kept they have a tenth of the room, so that no flood of them pushes anything else out.
 """
 
 from __future__ import annotations
@@ -183,7 +183,9 @@ class MemoryHistory:
             if len(kept) > in_all:
                 self._forget(next(iter(kept.values())))
             if sum(map(len, self._kept.values())) > self._keeping.in_all:
-                self._forget(min((next(iter(kept.values())) for kept in self._kept.values() if kept), key=lambda entry: entry.number))
+                self._forget(
+                    min((next(iter(kept.values())) for kept in self._kept.values() if kept), key=lambda entry: entry.number)
+                )
             self._forget_old(entry.event.wall - self._keeping.age_ms)
 
     def page(self, asked: Asked, rev: int) -> Page:

@@ -32,14 +32,15 @@ from formlock.commands import (
 from formlock.errors import FormLockError, InvalidArgument, Lost, NotActive, NotAllowed
 from formlock.events import Event as LockEvent
 from formlock.events import Granted
+from formlock.history import Keeping
 from formlock.model import FormId, FormState, Owner
+from formlock.past import Past, owner_of
 from formlock.policies import Policies, PolicyBook
 from formlock.policy import Policy
 from formlock.policyfile import PolicyFile, read
 from formlock.ready import CLAIMS as READY_CLAIMS
 from formlock.ready import ROLE as READY_ROLE
 from formlock.receipts import Signer
-from formlock.rules import session_owner
 from formlock.service import LockService
 from formlock.stores import open_store
 from formlock.telling import STATUS, own_facts, told, verb
@@ -77,12 +78,13 @@ VIEWERS_MS = 1_000
 
 class LockComponent(Session):
     """`extra`: `store` (URL); `policy_file` (docs/reference/policy.md), and `policy`, by the names of policy.Policy, for what it
-    leaves out."""
+    leaves out; `history`, what is kept of it, by the names of history.Keeping."""
 
     @classmethod
     def check_config(cls, personality: object, extra: dict[str, Any]) -> None:
         """A policy that breaks promises is refused before anything is started."""
         base = _policy(extra)
+        _keeping(extra)
         if "policy_file" in extra:
             read(Path(extra.get("cbdir", ".")) / extra["policy_file"], base)
         super().check_config(personality, extra)
@@ -102,7 +104,8 @@ class LockComponent(Session):
         self._changed_views: set[FormId] = set()
         self._views_due: Timer | None = None
         self._waiting: list[Callable[[], None]] | None = []
-        store = await open_store(self.extra.get("store", "memory:"), self._clock, lambda: secrets.token_hex(4), self.folder())
+        url, keeping = self.extra.get("store", "memory:"), _keeping(self.extra)
+        store = await open_store(url, self._clock, lambda: secrets.token_hex(4), self.folder(), keeping)
         self._service = LockService(
             store,
             self._clock,
@@ -133,6 +136,8 @@ class LockComponent(Session):
         await self.answer(self.uris.procedure("leave_queue"), self._leave_queue)
         await self.answer(self.uris.procedure("status"), self._status)
         await self.answer(self.uris.procedure("list"), self._list)
+        for name, handler in Past(self._service, self._clock, self.uris, self._allowed).procedures().items():
+            await self.answer(self.uris.procedure(name), handler)
         self._clock.start(self._look_around())
         self.note("locks.ready", epoch=self._service.epoch, sessions=len(living))
 
@@ -179,7 +184,7 @@ class LockComponent(Session):
             claims = await self._allowed(call, policy.lock_right, form)
             if asked.until_ms is not None:
                 claims = await self._allowed(call, policy.reserve_right, form)
-        owner = _owner(claims, asked.tab, call.caller)
+        owner = owner_of(claims, asked.tab, call.caller)
         wanted = [(form, self._wish(form, owner, claims, call.caller, asked)) for form in forms]
         decisions = await self._service.lock_all(wanted, call.caller)
         for form, decision in zip(forms, decisions, strict=True):
@@ -218,7 +223,7 @@ class LockComponent(Session):
         asked = request(TakeoverRequest, arguments)
         policy = self._service.policy(form)
         claims = await self._allowed(call, policy.lock_right, form)
-        owner = _owner(claims, asked.tab, call.caller)
+        owner = owner_of(claims, asked.tab, call.caller)
         command = Takeover(
             owner=owner,
             name=claims.name,
@@ -241,7 +246,7 @@ class LockComponent(Session):
         form = self.uris.form(arguments.get("form"))
         asked = request(UnlockRequest, arguments)
         claims = await self._allowed(call, "lock", form)
-        owner = _owner(claims, asked.tab, call.caller)
+        owner = owner_of(claims, asked.tab, call.caller)
         return await self._told(call, form, Unlock(owner, asked.token, asked.leaving), claims)
 
     async def _leave_queue(self, call: Call) -> Payload:
@@ -249,14 +254,14 @@ class LockComponent(Session):
         form = self.uris.form(arguments.get("form"))
         asked = request(LeaveQueueRequest, arguments)
         claims = await self._allowed(call, "lock", form)
-        return await self._told(call, form, LeaveQueue(_owner(claims, asked.tab, call.caller), form.section), claims)
+        return await self._told(call, form, LeaveQueue(owner_of(claims, asked.tab, call.caller), form.section), claims)
 
     async def _ask(self, call: Call) -> Payload:
         arguments = call.arguments()
         form = self.uris.form(arguments.get("form"))
         asked = request(AskRequest, arguments)
         claims = await self._allowed(call, self._service.policy(form).lock_right, form)
-        owner = _owner(claims, asked.tab, call.caller)
+        owner = owner_of(claims, asked.tab, call.caller)
         return await self._told(call, form, AskFor(owner, claims.name, asked.note, form.section), claims)
 
     async def _answer_ask(self, call: Call) -> Payload:
@@ -264,7 +269,7 @@ class LockComponent(Session):
         form = self.uris.form(arguments.get("form"))
         asked = request(AnswerRequest, arguments)
         claims = await self._allowed(call, "lock", form)
-        owner = _owner(claims, asked.tab, call.caller)
+        owner = owner_of(claims, asked.tab, call.caller)
         keep_ms = None if asked.answer == "release" else asked.keep_ms or 0
         return await self._told(call, form, Answer(owner, asked.token, keep_ms), claims)
 
@@ -284,7 +289,7 @@ class LockComponent(Session):
     async def _renew(self, call: Call) -> Payload:
         asked = request(RenewRequest, call.arguments())
         claims = await self._claims.of(call.caller)
-        owner = _owner(claims, asked.tab, call.caller)
+        owner = owner_of(claims, asked.tab, call.caller)
         forms = [self.uris.form(held.form) for held in asked.locks]
         renewals = [
             (form, Renew(owner, held.token, call.caller, asked.active))
@@ -496,10 +501,6 @@ class LockComponent(Session):
         return refusal(self.uris, error, state, form, same_user, self._service.epoch, now, wall)
 
 
-def _owner(claims: Claims, tab: str | None, session: int) -> Owner:
-    return Owner(claims.user, tab) if tab is not None else session_owner(claims.user, session)
-
-
 def _policy(extra: dict[str, Any]) -> Policy:
     given = extra.get("policy", {})
     try:
@@ -507,3 +508,12 @@ def _policy(extra: dict[str, Any]) -> Policy:
     except TypeError:
         known = ", ".join(Policy.__slots__)
         raise ValueError(f"policy: {given!r} is not made of whole milliseconds by the names {known}") from None
+
+
+def _keeping(extra: dict[str, Any]) -> Keeping:
+    given = extra.get("history", {})
+    try:
+        return Keeping(**given)
+    except TypeError:
+        known = ", ".join(Keeping.__slots__)
+        raise ValueError(f"history: {given!r} is not made of whole numbers by the names {known}") from None

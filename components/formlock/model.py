@@ -243,6 +243,18 @@ def _calm(lease: Lease) -> Contest | None:
 
 
 @dataclass(frozen=True, slots=True)
+class Draft:
+    """What the owner of a grant had not saved when it lost the form; `content` is JSON. A grant has one: a later takes its place."""
+
+    form: FormId
+    owner: Owner
+    name: str
+    token: int
+    wall: int
+    content: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Query:
     """Which locked forms to list, in the order of their ids, beginning behind `after`. None: whatever."""
 

@@ -23,11 +23,11 @@ from formlock.commands import (
     Wait,
     Yours,
 )
-from formlock.drafts import Draft, may_hand_in, readable
+from formlock.drafts import may_hand_in, readable
 from formlock.errors import Lost, NotActive
 from formlock.events import Event
 from formlock.history import Asked, Page
-from formlock.model import FormId, FormState, Found, Query
+from formlock.model import Draft, FormId, FormState, Found, Query
 from formlock.policies import Policies
 from formlock.policy import Policy
 from formlock.rules import decide, decide_all
@@ -188,18 +188,20 @@ class LockService:
         """Bring the draft into safety, then let go of the form for whoever takes it over. Whoever has lost it a moment ago may still
         hand in the draft. Answers the state, and whether the form is another's now; Lost for a grant of somebody else, or of old."""
         async with self._calling(session):
-            state = await self.read(form)
-            past = () if state.of_token(command.token) is not None else await self._past(form)
-            if not may_hand_in(command.owner, command.token, self._clock.wall(), state, past):
+            await self._ready()
+            state = await self._store.read(form.record)
+            held = state.of_token(command.token) is not None
+            if not may_hand_in(command.owner, command.token, self._clock.wall(), state, () if held else await self._past(form)):
                 raise Lost
             if draft is not None:
                 await self._store.put_draft(draft)
-            decision = await self._decide(form, command, session)
-            return decision.state, decision.state.of_token(command.token) is None
+            if held:
+                state = (await self._decide(form, command, session)).state
+            return state, state.of_token(command.token) is None
 
     async def drafts(self, form: FormId, user: str) -> Sequence[Draft]:
         """What this user may read, the newest first."""
-        state = await self.read(form)
+        state = await self.read(form.record)
         share = self.policy(form).share_drafts
         past = await self._past(form) if share else ()
         return readable(await self._store.drafts(form), form, user, self._clock.wall(), state, past, share)

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from formlock.errors import NotActive
+from formlock.history import Keeping
 from formlock.model import FormId
 from formlock.stores import StoreError, open_store
 from formlock.stores.sqlite import SqliteStore
@@ -19,13 +20,13 @@ from formlock.testing.clock import Task
 from formlock.testing.conformance import ONE, TWO, freed, given, moved, one
 
 
-def opened(clock: FakeClock, path: Path) -> SqliteStore:
-    return clock.run(SqliteStore.open(path / "locks.sqlite", clock, lambda: "epoch-1"))
+def opened(clock: FakeClock, path: Path, keeping: Keeping | None = None) -> SqliteStore:
+    return clock.run(SqliteStore.open(path / "locks.sqlite", clock, lambda: "epoch-1", keeping))
 
 
 class TestSqlite(StoreConformance):
-    def open(self, clock: FakeClock, tmp_path: Path) -> SqliteStore:
-        return opened(clock, tmp_path)
+    def open(self, clock: FakeClock, tmp_path: Path, keeping: Keeping | None = None) -> SqliteStore:
+        return opened(clock, tmp_path, keeping)
 
 
 def on_writer(store: SqliteStore, clock: FakeClock, work: Callable[[sqlite3.Connection], Any]) -> None:

@@ -10,10 +10,9 @@ from pathlib import Path
 from typing import Protocol, TypeVar
 
 from formlock.clock import Clock
-from formlock.drafts import Draft
 from formlock.events import Event
 from formlock.history import Asked, Keeping, Page
-from formlock.model import FormId, FormState, Found, Query
+from formlock.model import Draft, FormId, FormState, Found, Query
 
 
 class Outcome(Protocol):

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from formlock.drafts import KEPT_MS, MAX_PER_USER, Draft, surplus
+from formlock.drafts import KEPT_MS, MAX_PER_USER, surplus
 from formlock.errors import NotActive
 from formlock.history import Asked, Keeping, MemoryHistory, Page
-from formlock.model import FormId, FormState, Found, Query
+from formlock.model import Draft, FormId, FormState, Found, Query
 from formlock.stores import D
 from formlock.stores.states import States, StatesQueries
 

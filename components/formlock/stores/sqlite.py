@@ -22,10 +22,9 @@ from typing import TypeVar
 import msgspec
 
 from formlock.clock import Clock, Promise, Timer
-from formlock.drafts import Draft
 from formlock.errors import NotActive
 from formlock.history import Asked, Entry, Keeping, Page, Recorder
-from formlock.model import FormId, FormState, Found, Query
+from formlock.model import Draft, FormId, FormState, Found, Query
 from formlock.stores import D, StoreError
 from formlock.stores import sqlite_past as past
 from formlock.stores.states import States, StatesQueries

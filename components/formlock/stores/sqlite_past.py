@@ -12,10 +12,10 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
-from formlock.drafts import KEPT_MS, MAX_PER_USER, Draft, surplus
+from formlock.drafts import KEPT_MS, MAX_PER_USER, surplus
 from formlock.events import Event
 from formlock.history import KINDS, Asked, Entry, Keeping, Page, page, what
-from formlock.model import FormId, Owner
+from formlock.model import Draft, FormId, Owner
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS history (
@@ -136,7 +136,9 @@ def last_number(connection: sqlite3.Connection) -> int:
 def read_page(connection: sqlite3.Connection, asked: Asked, rev: int) -> Page:
     """See LockStore.history; `rev` is the form's."""
     form, section = str(asked.form.record), asked.form.section
-    (first_rev,) = connection.execute("SELECT rev FROM history WHERE form = ? AND public ORDER BY number LIMIT 1", (form,)).fetchone() or (None,)
+    (first_rev,) = connection.execute(
+        "SELECT rev FROM history WHERE form = ? AND public ORDER BY number LIMIT 1", (form,)
+    ).fetchone() or (None,)
     where = "form = ? AND (? = '' OR section IN ('', ?))"
     values: tuple[object, ...] = (form, section, section)
     if asked.since is None:
