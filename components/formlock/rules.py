@@ -540,8 +540,8 @@ def _answer(case: _Case, command: Answer) -> Reply:
 
 def _takeover(case: _Case, command: Takeover) -> Reply:
     own = _own(case.state, command)
-    if own is not None and (own.token == command.expected_token or _repeated(case, command) is not None):
-        # It has come about, or was not needed.
+    if own is not None and (own.mode == "exclusive" or own.token == command.expected_token or _repeated(case, command) is not None):
+        # It has come about (the call that waited asks again), or was not needed.
         return _attach(case, own, command.session) if own.session in (None, command.session) else Refusal(FormLocked, same_user=True)
     attempt = _repeated(case, command)
     if attempt is not None:

@@ -12,18 +12,20 @@ from formlock.commands import (
     Decision,
     Done,
     Freed,
+    HandOver,
     Lock,
     Recovered,
     Refusal,
     Renew,
     SessionLost,
+    Takeover,
     Tick,
     Unlock,
     Wait,
     Yours,
 )
 from formlock.errors import FormLocked, FormLockError, Lost, NotHolder
-from formlock.events import Detached, Granted, Reattached, Released
+from formlock.events import Detached, Granted, Queued, Reattached, Refused, Released
 from formlock.model import FormId, FormState, Owner
 from formlock.policy import MAX_ATTEMPTS, REPEAT_MS, Policy
 from formlock.rules import decide, session_owner
@@ -435,3 +437,28 @@ def test_a_policy_that_breaks_promises_is_refused(wrong: dict[str, int]) -> None
     """25 + 25 + 30 <= 90: the grace of a session lost just before its renewal is always whole."""
     with pytest.raises(ValueError, match="must"):
         Policy(**wrong)
+
+
+def test_a_takeover_that_waited_gets_what_has_come_about(form: Form) -> None:
+    """The call asks again when the holder's moment is over: the form is its own by then, with or without a `rid` to know it by."""
+    form.lock()
+    handing_over = replace(POLICY, handover_ms=10_000)
+    command = Takeover(owner=BOB, name="Bob", session=2, expected_token=FIRST + 1, right=True)
+    waiting = decide(form.state, command, form.now, WALL, handing_over)
+    assert waiting.reply == Wait(form.now + 10_000)
+    moved = decide(waiting.state, HandOver(ANN, FIRST + 1), form.now, WALL, handing_over)
+    assert [lease.owner for lease in moved.state.holds] == [BOB]
+    again = decide(moved.state, command, form.now, WALL, handing_over)
+    assert again.reply == Yours(FIRST + 2, POLICY.ttl_ms)
+    assert again.state.rev == moved.state.rev
+
+
+def test_events_know_the_names_of_those_they_are_about(form: Form) -> None:
+    """For the history: whoever is gone can't be asked any more what people call them."""
+    form.lock()
+    form.lock(BOB, 2)
+    form.lock(BOB, 2, wait=True)
+    form.unlock()
+    assert [(type(event), event.name) for event in form.events] == [
+        (Granted, "Ann"), (Refused, "Bob"), (Queued, "Bob"), (Released, "Ann"), (Granted, "Bob"),
+    ]  # fmt: skip
