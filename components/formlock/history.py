@@ -10,7 +10,10 @@ from __future__ import annotations
 
 import re
 from collections import OrderedDict
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from formlock.events import Event, Refused
 from formlock.model import FormId, Owner
@@ -49,8 +52,7 @@ class Keeping:
         return self.per_form // part, self.in_all // part
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(Struct, frozen=True, gc=False):
     """One line of the history. `times`: how often a refusal came within the minute, the last time at `last_wall`."""
 
     number: int

@@ -18,8 +18,10 @@ import re
 import tomllib
 from bisect import bisect_left
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from typing import Any, Protocol
+
+from msgspec.structs import fields
 
 from formlock.model import FormId
 from formlock.policy import NEVER, BrokenPolicy, Policy, may_be_never
@@ -30,7 +32,7 @@ MAX_FILE_BYTES = 256 * 1024
 _UNITS = {"ms": 1, "s": 1_000, "min": 60_000, "h": 3_600_000, "d": 86_400_000}
 _DURATION = re.compile(rf"(\d{{1,12}}) ?({'|'.join(_UNITS)})")
 _PATTERN = re.compile(r"[A-Za-z0-9_:-]{1,64}(?:\.[A-Za-z0-9_:-]{1,64})?|(?:[A-Za-z0-9_:-]{1,64}\.)?[A-Za-z0-9_:-]{0,64}\*")
-_KINDS = {item.name: str(item.type) for item in fields(Policy)}
+_KINDS = {item.name: item.type for item in fields(Policy)}
 # What a key may be called: `ttl_ms` with a number, `ttl` with a text that says its unit.
 KEYS = {**{name: name for name in _KINDS}, **{name.removesuffix("_ms"): name for name in _KINDS if name.endswith("_ms")}}
 
@@ -170,10 +172,10 @@ class _Reader:
         kind = _KINDS[name]
         if key != name:
             return self._duration(path, name, value)
-        if kind == "bool":
+        if kind is bool:
             if not isinstance(value, bool):
                 raise self.error(path, "is true or false")
-        elif kind == "int":
+        elif kind is int:
             if not isinstance(value, int) or isinstance(value, bool):
                 also = f', or {_other(key)} = "90 s"' if key.endswith("_ms") else ""
                 raise self.error(path, f"is a whole number{also}")

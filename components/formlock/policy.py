@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from msgspec import Struct
+from msgspec.structs import fields
 
 from formlock.claims import RIGHTS, Right
 from formlock.model import FormId
@@ -32,8 +33,7 @@ def may_be_never(name: str) -> bool:
     return name in OPTIONAL
 
 
-@dataclass(frozen=True, slots=True)
-class Policy:
+class Policy(Struct, frozen=True, gc=False):
     """Milliseconds and numbers; docs/reference/policy.md tells what each is for."""
 
     ttl_ms: int = 90_000
@@ -70,7 +70,7 @@ class Policy:
 
     def __post_init__(self) -> None:
         for field in fields(self):
-            _check(field.name, str(field.type), getattr(self, field.name))
+            _check(field.name, field.type, getattr(self, field.name))
         # A holder whose session is lost just before its next renewal but one must still find its grace whole.
         if 2 * self.renew_ms + self.grace_ms > self.ttl_ms:
             raise BrokenPolicy(
@@ -85,11 +85,11 @@ class Policy:
             raise BrokenPolicy("warn_ms must be below max_hold_ms, else the warning comes with the lock", "warn_ms", "max_hold_ms")
 
 
-def _check(name: str, kind: str, value: object) -> None:
-    if kind == "bool":
+def _check(name: str, kind: object, value: object) -> None:
+    if kind is bool:
         if type(value) is not bool:
             raise BrokenPolicy(f"{name} is true or false", name)
-    elif kind == "Right":
+    elif kind == Right:
         if value not in RIGHTS:
             raise BrokenPolicy(f"{name} is one of {', '.join(sorted(RIGHTS))}", name)
     elif type(value) is not int or value < 0 or (value == 0 and name not in OPTIONAL):

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import fields
 
 from formlock.model import FormId
 from formlock.policies import KEYS, MAX_FILE_BYTES, PolicyBook, PolicyError, parse

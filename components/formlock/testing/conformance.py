@@ -9,10 +9,11 @@ Decisions here are small functions of their own: a store knows no rule of lockin
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from formlock.drafts import MAX_PER_FORM, MAX_PER_USER
 from formlock.errors import NotActive
@@ -266,14 +267,14 @@ class StoreConformance:
             def decide(state: FormState) -> Outcome:
                 outcome = given(state)
                 (lease,) = outcome.state.holds
-                return replace(outcome, state=replace(outcome.state, holds=(replace(lease, **facts),)))  # type: ignore[arg-type]
+                return Outcome(replace(outcome.state, holds=(replace(lease, **facts),)), outcome.events)
 
             return decide
 
         def waited_for(state: FormState) -> Outcome:
             outcome = given(state)
             waiter = Waiter(1, Owner("bob", "b"), "Bob", 8, 5)
-            return replace(outcome, state=replace(outcome.state, waiters=(waiter,)))
+            return Outcome(replace(outcome.state, waiters=(waiter,)), outcome.events)
 
         def forms(**filters: object) -> list[FormId]:
             return [state.form for state in clock.run(store.find(Query(**filters))).states]  # type: ignore[arg-type]
