@@ -36,6 +36,8 @@ async def test_list_in_pages(node: Node, kind: str) -> None:
     assert [snapshot["form"] for snapshot in rest["forms"]] == forms[2:]
     assert rest["after"] is None
     status = await bob.call("status", forms[0])
+    # Who has it open is asked for one form at a time.
+    del status["viewers"], status["viewer_count"]
     assert {**first["forms"][0], "since_ms": 0, "expires_in_ms": 0} == {**status, "since_ms": 0, "expires_in_ms": 0}
     assert [snapshot["form"] for snapshot in (await bob.call("list", type=kind, user="bob"))["forms"]] == forms[3:]
     ann.drop()

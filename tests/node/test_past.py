@@ -163,7 +163,7 @@ async def test_drafts_and_history_survive_a_kill(past_node: Node, form: str) -> 
 
 @pytest_twisted.ensureDeferred
 async def test_the_policy_file_is_read_again(past_node: Node) -> None:
-    """Without a restart: a changed file counts for the next lock; a wrong one is named in the log with its line, and changes nothing."""
+    """Without a restart: a changed file counts for the next lock; a wrong one is in the log with its line, and changes nothing."""
     path = past_node.folder / "policy.toml"
     ann = await joined(past_node.ws_url, "ann")
     changing = "com.example.form.changing"
