@@ -571,7 +571,8 @@ def _take(case: _Case, lease: Lease, command: Takeover, same_user: bool) -> Repl
         command.rid,
         case.now + handover_ms,
     )
-    if handover_ms and lease.session is not None and not same_user and not lease.machine and not lease.unclaimed:
+    # One that has begun lasts as long as the holder was told, whatever the policy says now.
+    if (underway or handover_ms) and lease.session is not None and not same_user and not lease.machine and not lease.unclaimed:
         if underway is None:
             lease = case.contest(lease, handover=handover)
             case.told(HandoverBegan, lease, by=command.owner, by_name=command.name, reason=command.reason)

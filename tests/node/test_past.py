@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -159,6 +160,18 @@ async def test_drafts_and_history_survive_a_kill(past_node: Node, form: str) -> 
     await ann.call("hand_over", form=form, token=token, tab="a", draft=["typed", "more"])
     assert (await ann.call("draft", form=form))["draft"] == ["typed", "more"]
     await ann.leave()
+
+
+def test_nothing_starts_with_a_wrong_policy(tmp_path: Path) -> None:
+    """The node ends, and says with file, line and key what is wrong."""
+    node = Node(tmp_path, without("bridge"))
+    (node.folder / "policy.toml").write_text('[default]\n\nttl = "9 s"\n')
+    try:
+        with pytest.raises(AssertionError, match="the node ended"):
+            node.start()
+        assert f"{node.folder}/policy.toml, line 3: default.ttl can't hold" in node.log()
+    finally:
+        node.stop()
 
 
 @pytest_twisted.ensureDeferred

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from formlock.commands import AskFor, InLine, Lock, Refusal, Yours
+from formlock.commands import AskFor, InLine, Lock, Refusal, Takeover, Yours
 from formlock.errors import FormLocked, TooMany
 from formlock.model import FormId, Owner
 from formlock.policies import PolicyBook, parse
@@ -15,6 +15,7 @@ from formlock.policy import Policy
 from formlock.service import LockService
 from formlock.stores.memory import MemoryStore
 from formlock.testing import FakeClock
+from formlock.testing.clock import Task
 from tests.service.test_service import ANN, BOB, World
 
 INVOICE, ORDER = FormId("invoice", "1"), FormId("order", "1")
@@ -123,6 +124,26 @@ def test_the_number_of_lines_is_of_the_form_that_is_wanted(world: PolicyWorld) -
     assert isinstance(world.lease_ms(INVOICE, BOB, 2, wait=True), InLine)
     assert world.lease_ms(FormId("invoice", "2"), BOB, 2, wait=True) == Refusal(TooMany)
     assert isinstance(world.lease_ms(ORDER, BOB, 2, wait=True), InLine)
+
+
+def test_a_hand_over_that_runs_keeps_its_time(world: PolicyWorld) -> None:
+    """The holder was told how long it has to bring its text into safety; whatever happens, and whatever the file says, it has it."""
+    world.write('[forms.order]\nhandover = "10 s"\n')
+    world.lease_ms(ORDER)
+    token = world.clock.run(world.service.read(ORDER)).token
+    takeover = Takeover(owner=BOB, name="Bob", session=2, expected_token=token, right=True)
+    taking = Task(world.service.takeover(ORDER, takeover))
+    world.write('[forms.order]\nhandover = "never"\n')
+    world.advance(5_000)
+    # Something happens, so that the call that waits looks again.
+    world.clock.run(world.service.tell(ORDER, AskFor(Owner("eva", "e"), "Eva"), 3))
+    world.advance(4_999)
+    assert not taking.done
+    lease = world.clock.run(world.service.read(ORDER)).lease
+    assert lease is not None
+    assert lease.owner == ANN
+    world.advance(1)
+    assert isinstance(world.clock.settle(taking).reply, Yours)
 
 
 def test_an_ask_that_runs_keeps_its_time(world: PolicyWorld) -> None:

@@ -217,6 +217,8 @@ class SqliteStore(StatesQueries):
 
     async def _read(self, read: Callable[[sqlite3.Connection], R]) -> R:
         """On the reader's thread."""
+        # Nothing may be asked of the reader behind its end, which the writer tells it: nobody would answer.
+        await self._usable()
         answer: Promise[R] = self._clock.promise()
 
         def job(connection: sqlite3.Connection) -> None:
@@ -372,6 +374,7 @@ class SqliteStore(StatesQueries):
 
 def _read_on(connection: sqlite3.Connection, reads: queue.SimpleQueue[Job | None]) -> None:
     """The reader's thread."""
+    connection.execute("PRAGMA query_only = ON")
     while (job := reads.get()) is not None:
         job(connection)
     connection.close()
