@@ -19,7 +19,8 @@ from twisted.internet.threads import deferToThread
 from tests.support.client import Client, Refused, joined
 from tests.support.node import ROOT, Node, without, worker_of
 
-pytestmark = pytest.mark.node
+# Each test starts nodes of its own.
+pytestmark = [pytest.mark.node, pytest.mark.timeout(300)]
 
 FORM, OTHER = "com.example.form.test.killed", "com.example.form.test.other"
 
