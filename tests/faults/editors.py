@@ -13,7 +13,7 @@ from autobahn.wamp.exception import TransportLost
 from twisted.internet import reactor
 from twisted.internet.defer import CancelledError, ensureDeferred
 from twisted.internet.defer import TimeoutError as DeferredTimeoutError
-from twisted.internet.error import ConnectError
+from twisted.internet.error import ConnectError, ConnectionClosed
 from twisted.internet.task import deferLater
 
 from tests.faults.history import Call, Cut, History, Operation, Outcome, Tab
@@ -34,7 +34,7 @@ PROCEDURES: dict[Call, str] = {
 GRANTED: dict[str, Outcome] = {"lock": "granted", "queued": "queued"}
 # They say that nothing is known of what became of the call.
 UNKNOWN = ("not_active", "no_such_procedure", "canceled")
-LINE_LOST = (TransportLost, Disconnected, ConnectError, DeferredTimeoutError, CancelledError)
+LINE_LOST = (TransportLost, Disconnected, ConnectError, ConnectionClosed, DeferredTimeoutError, CancelledError)
 
 
 class Editor:
