@@ -169,14 +169,13 @@ class LockService:
     async def read(self, form: FormId) -> FormState:
         """The form's state as of now, time applied."""
         await self._ready()
-        state = await self._store.read(form)
-        return self._now(state)
+        return await self._as_of_now(await self._store.read(form.record))
 
     async def find(self, query: Query) -> Found:
         """A page of locked forms as of now, time applied."""
         await self._ready()
         found = await self._store.find(query)
-        states = (self._now(state) for state in found.states)
+        states = [await self._as_of_now(state) for state in found.states]
         return replace(found, states=tuple(state for state in states if query.matches(state)))
 
     # -- what has been
@@ -224,8 +223,12 @@ class LockService:
         page = await self._store.history(Asked(form.record, limit=PAST))
         return [entry.event for entry in page.entries]
 
-    def _now(self, state: FormState) -> FormState:
-        return decide(state, Tick(), self._clock.now(), self._clock.wall(), self.policy(state.form)).state
+    async def _as_of_now(self, state: FormState) -> FormState:
+        """What time has brought about is stored before it is told: else a crash could take back what somebody has seen."""
+        passed = decide(state, Tick(), self._clock.now(), self._clock.wall(), self.policy(state.form))
+        if not passed.events:
+            return passed.state
+        return (await self._transact(state.form, Tick(), None)).state
 
     async def session_lost(self, session: int) -> None:
         """The router says that the session has left."""

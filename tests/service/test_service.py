@@ -502,3 +502,38 @@ def test_find_applies_time(world: World) -> None:
     world.clock.advance(POLICY.grace_ms - 500)
     world.clock.jump(500)
     assert users(Query()) == ["ann"]
+
+
+def test_what_is_seen_is_stored(tmp_path: Path) -> None:
+    """An end that somebody was told of, by `status` or by a list, before its timer ran: a crash does not take it back."""
+    for number, look in enumerate((see, see_list)):
+        clock = FakeClock()
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        world = World(clock, opened("sqlite", clock, folder)).start(1)
+        token = world.lock().state.token
+        # Its session stays, it renews no more; the beat goes on, the timer that would free the form has not run.
+        world.advance(POLICY.ttl_ms - 500)
+        clock.jump(500)
+        assert look(world) is None
+        after = World(clock, opened("sqlite", clock, folder)).start(1)
+        assert after.holder is None
+        assert after.renew(token) == Refusal(Lost)
+        clock.run(world.service.stop())
+        clock.run(after.service.stop())
+
+
+def see(world: World) -> str | None:
+    return world.holder
+
+
+def see_list(world: World) -> str | None:
+    found = world.clock.run(world.service.find(Query()))
+    return found.states[0].holds[0].owner.user if found.states else None
+
+
+def test_a_section_is_read_from_its_record(world: World) -> None:
+    """Sections have no state of their own."""
+    part = FORM._replace(section="terms")
+    world.clock.run(world.service.lock(part, Lock(owner=ANN, name="ann", session=1, section="terms")))
+    assert [lease.owner for lease in world.clock.run(world.service.read(part)).held("terms")] == [ANN]
