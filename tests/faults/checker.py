@@ -2,8 +2,8 @@
 
 `linearizable` looks for one order of all operations, each at one moment between its sending and its answer, in which the form
 behaves as the rules say: a register that is free, or held by one owner with a token; every new grant has the next token. By itself
-it may become free (a lease ends), and be granted to whoever waits. It is the search of Wing and Gong, with a memory of what led
-nowhere.
+it may become free (a lease ends), and be granted to whoever waits. Its rev counts the changes. It is the search of Wing and Gong,
+with a memory of what led nowhere.
 
 How long a lease lasts is not its business: that an owner loses the form too early shows in `exclusive`, when another has it.
 """
@@ -141,6 +141,8 @@ class Register:
     waiters: frozenset[Tab] = frozenset()
     used: int = 0
     """Which of the operations with an unknown outcome have happened: bits."""
+    rev: int = 0
+    """The last that an answer told."""
 
     def free(self, resumable: bool = False) -> Register:
         return replace(self, held=False, resumable=resumable)
@@ -151,7 +153,16 @@ class Register:
 
     def given(self, owner: Tab, used: int = 0) -> Register:
         """The next grant."""
-        return Register(self.token + 1, owner, held=True, waiters=self.waiters - {owner}, used=self.used | used)
+        return Register(self.token + 1, owner, held=True, waiters=self.waiters - {owner}, used=self.used | used, rev=self.rev)
+
+    def told(self, op: Operation, before: Register) -> Register | None:
+        """After an answer with its rev, which rises by one at least with each grant; while it stays, nothing has changed."""
+        if op.rev is None:
+            return self
+        same = (self.token, self.owner, self.held) == (before.token, before.owner, before.held)
+        if op.rev < before.rev + self.token - before.token or (op.rev == before.rev and not same):
+            return None
+        return replace(self, rev=op.rev)
 
 
 def linearizable(operations: Sequence[Operation], first_token: int) -> Iterator[str]:
@@ -209,10 +220,17 @@ class _Search:
     def _following(self, done: int, register: Register) -> list[tuple[int, Register]]:
         numbers = self._next(done)
         now = min(self.known[number].answered for number in numbers)
+        # Whoever was told of an earlier rev comes first.
+        rev = min((op.rev for op in map(self.known.__getitem__, numbers) if op.rev is not None), default=None)
         found = []
         for number in reversed(numbers):
             op = self.known[number]
-            for after in self._steps(register, op, now):
+            if op.rev is not None and op.rev != rev:
+                continue
+            for step in self._steps(register, op, now):
+                after = step.told(op, register)
+                if after is None:
+                    continue
                 if after == register:
                     # It changes nothing and can happen now: then it may as well.
                     return [(done | 1 << number, register)]
@@ -242,10 +260,12 @@ class _Search:
                     yield from (r for r in self._reach(register, op.got, now) if r.held)
             case "not_allowed":
                 yield from (r for r in self._reach(register, op.token, now) if r.held)
-            case "freed" if op.call == "leave_queue":
-                yield replace(register, waiters=register.waiters - {op.owner})
             case "freed":
-                yield from self._frees(register, op, now)
+                for r in self._frees(register, op, now):
+                    yield r
+                    if not r.held:
+                        # The same answer may tell of whose turn came by it.
+                        yield from self._granted_silently(r, now)
             case "queued":
                 for token in range(register.token, register.token + 3):
                     for r in self._reach(register, token, now):
@@ -262,6 +282,13 @@ class _Search:
             yield r.given(op.owner)
 
     def _frees(self, register: Register, op: Operation, now: float) -> Iterator[Register]:
+        if op.call == "leave_queue":
+            waits_no_more = replace(register, waiters=register.waiters - {op.owner})
+            yield waits_no_more
+            if register.held and register.owner == op.owner:
+                # It was its turn, and it had not come yet.
+                yield waits_no_more.free()
+            return
         for r in self._reach(register, max(op.token, register.token), now):
             if r.token != op.token:
                 yield r

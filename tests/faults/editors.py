@@ -50,6 +50,7 @@ class Editor:
         self._chance = chance
         self._client: Client | None = None
         self._mine: dict[str, int] = {}
+        self._believed: set[str] = set()
         self._others: dict[str, int] = {}
         self._attempts: dict[str, str] = {}
         self._urgent: list[tuple[str, Call]] = []
@@ -110,8 +111,9 @@ class Editor:
     def _hang_up(self, why: str) -> Client | None:
         """Whoever has no line believes nothing; its tokens it keeps, to prove them when it is back."""
         client, self._client = self._client, None
-        for form in self._mine:
+        for form in self._believed:
             self._cut(form, why)
+        self._believed.clear()
         return client
 
     def _heard(self, event: dict[str, Any]) -> None:
@@ -199,6 +201,7 @@ class Editor:
         if operation.outcome in ("granted", "renewed"):
             operation.got, operation.lease_ms = answer["token"], answer["lease_ms"]
             self._mine[form] = answer["token"]
+            self._believed.add(form)
         elif operation.outcome == "lost":
             self._lose(form, "lost")
 
@@ -221,7 +224,9 @@ class Editor:
                 operation.outcome = "wrong"
 
     def _lose(self, form: str, why: str) -> None:
-        if self._mine.pop(form, None) is not None:
+        self._mine.pop(form, None)
+        if form in self._believed:
+            self._believed.discard(form)
             self._cut(form, why)
 
     def _cut(self, form: str, why: str) -> None:

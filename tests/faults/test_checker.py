@@ -148,6 +148,31 @@ def test_whoever_waits_is_granted_without_a_call() -> None:
     assert list(linearizable([op(BOB, "wait", "queued", 2)], 100))
 
 
+def test_one_rev_is_one_state() -> None:
+    """Nothing changes without a new rev, and two grants need two."""
+    freed = op(BOB, "status", "seen", 8, got=101, rev=2)
+    assert not list(linearizable([op(ANN, "lock", "granted", 1, got=101, rev=1), freed], 100))
+    freed.rev = 1
+    assert list(linearizable([op(ANN, "lock", "granted", 1, got=101, rev=1), freed], 100))
+    tries = [op(ANN, "lock", "unknown", 1, rid="r"), op(BOB, "lock", "granted", 9, got=102, rev=2)]
+    assert not list(linearizable(tries, 100))
+    tries[1].rev = 1
+    assert list(linearizable(tries, 100))
+
+
+def test_an_unlock_tells_whose_turn_it_is() -> None:
+    """Its rev is that after the next in line has been given the form."""
+    history = [
+        op(ANN, "lock", "granted", 1, got=101, rev=1),
+        op(BOB, "wait", "queued", 2, rev=2),
+        op(ANN, "unlock", "freed", 3, token=101, rev=4),
+        op(EVE, "lock", "locked", 4, got=102, holder="bob", rev=4),
+    ]
+    assert not list(linearizable(history, 100))
+    history[-1].holder = "ann"
+    assert list(linearizable(history, 100))
+
+
 def test_calls_side_by_side() -> None:
     """In whichever order explains what they were answered."""
     assert not list(

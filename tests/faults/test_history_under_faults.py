@@ -102,7 +102,7 @@ async def test_whatever_dies_all_answers_fit_together(scene: Scene) -> None:
     found = {form: await deferToThread(faults, part, first[form]) for form, part in history.forms().items()}
     for form, wrong in found.items():
         if wrong:
-            pytest.fail(f"seed {SEED}, {form}:\n" + "\n".join([*wrong, history.forms()[form].told(marks)]), pytrace=False)
+            pytest.fail(f"seed {SEED}, {form}:\n" + "\n".join([*wrong, "", history.forms()[form].told(marks)]), pytrace=False)
     said_something(history, nemesis, editors)
 
 
