@@ -38,7 +38,7 @@ POLICY = {
     "ttl_ms": 6_000, "renew_ms": 2_000, "grace_ms": 2_000, "reserve_ms": 500, "probe_ms": 800, "contended_probe_ms": 1_500,
     "contended_grace_ms": 1_000, "claim_ms": 1_500,
 }  # fmt: skip
-SECONDS = float(os.environ.get("FORMLOCK_FAULTS_SECONDS", "50"))
+SECONDS = float(os.environ.get("FORMLOCK_FAULTS_SECONDS", "30"))
 SEED = int(os.environ.get("FORMLOCK_FAULTS_SEED", "0")) or random.SystemRandom().randrange(1, 10**9)
 # Of a run that says something.
 MIN_ANSWERED_PER_S = 3
