@@ -12,6 +12,7 @@ from pathlib import Path
 
 from bench.table import Line
 from formlock.commands import Lock, Renew, Unlock
+from formlock.history import Keeping
 from formlock.model import FormId, Owner
 from formlock.policy import Policy
 from formlock.rules import decide
@@ -68,10 +69,12 @@ def renewals(clock: FakeClock, made: LockService, token: int, count: int) -> Non
 
 
 def held(others: int) -> tuple[FakeClock, LockService]:
-    """A service in which `others` sessions hold a form each. All strings are their own, as off the wire; user and name only
-    are those of the session's claims."""
+    """A service in which `others` sessions hold a form each, and next to no history.
+
+    All strings are their own, as off the wire; user and name only are those of the session's claims.
+    """
     clock = FakeClock()
-    made = service(clock, MemoryStore("e", 0))
+    made = service(clock, MemoryStore("e", 0, Keeping(per_form=100, in_all=100)))
     for number in range(1, others + 1):
         clock.run(made.lock(FormId("invoice", str(number)), some_lock(number, *CLAIMS)))
     return clock, made
