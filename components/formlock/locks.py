@@ -19,6 +19,7 @@ from formlock.commands import (
     Command,
     Decision,
     Freed,
+    HandOver,
     InLine,
     LeaveQueue,
     Lock,
@@ -46,6 +47,7 @@ from formlock.wamp import Call, ClaimsBook, Event, Session, TwistedClock, read_r
 from formlock.wire import (
     AnswerRequest,
     AskRequest,
+    HandOverRequest,
     LeaveQueueRequest,
     ListRequest,
     LockRequest,
@@ -123,6 +125,7 @@ class LockComponent(Session):
         await self.answer(self.uris.procedure("ask"), self._ask)
         await self.answer(self.uris.procedure("answer"), self._answer_ask)
         await self.answer(self.uris.procedure("leave_queue"), self._leave_queue)
+        await self.answer(self.uris.procedure("hand_over"), self._hand_over)
         await self.answer(self.uris.procedure("status"), self._status)
         await self.answer(self.uris.procedure("list"), self._list)
         self._clock.start(self._look_around())
@@ -241,6 +244,13 @@ class LockComponent(Session):
         keep_ms = None if asked.answer == "release" else asked.keep_ms or 0
         return await self._told(call, form, Answer(owner, asked.token, keep_ms), claims)
 
+    async def _hand_over(self, call: Call) -> Payload:
+        arguments = call.arguments()
+        form = self.uris.form(arguments.get("form"))
+        asked = request(HandOverRequest, arguments)
+        claims = await self._allowed(call, "lock", form)
+        return await self._told(call, form, HandOver(_owner(claims, asked.tab, call.caller), asked.token), claims)
+
     async def _told(self, call: Call, form: FormId, command: Command, claims: Claims) -> Payload:
         decision = await self._service.tell(form, command, call.caller)
         topic, rev = self.uris.topic(form), decision.state.rev
@@ -324,7 +334,7 @@ class LockComponent(Session):
         session, subscription = event.args
         # For a session that has left this comes without one, after `_on_leave`.
         if session is not None:
-            self._viewed(self._viewers.unsubscribed(session, subscription))
+            self._when_started(lambda: self._viewed(self._viewers.unsubscribed(session, subscription)))
 
     def _when_started(self, work: Callable[[], None]) -> None:
         if self._waiting is None:
@@ -409,15 +419,15 @@ class LockComponent(Session):
 
     # -- what the service tells
 
-    def _happened(self, event: LockEvent, state: FormState, caller: int | None) -> None:
+    def _happened(self, event: LockEvent, state: FormState, _caller: int | None) -> None:
         facts = {"form": event.form, "user": event.owner.user, "token": event.token, "rev": event.rev}
         self.note(verb(event), **facts, **own_facts(event))
         if isinstance(event, Granted):
             if event.number is not None:
                 # Whose turn it is has not called just now: it is told, and asks for the rest.
                 self._publish(event, state, "granted", only=event.session, number=event.number)
-                caller = event.session
-            self._publish(event, state, "edit", exclude=caller)
+            # Whoever called is not always who got it: an unlock, too, gives the form to whoever is to take it over.
+            self._publish(event, state, "edit", exclude=event.session)
         elif event.public:
             self._publish(event, state, STATUS[type(event)], **told(event))
 

@@ -81,6 +81,8 @@ class Handover:
     machine: bool
     rid: str
     until: int
+    section: str = ""
+    mode: Mode = "exclusive"
 
 
 @dataclass(frozen=True, slots=True)

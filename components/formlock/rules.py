@@ -250,8 +250,8 @@ def _lock(case: _Case, command: Lock) -> Reply:
 
 
 def _give(
-    case: _Case, wish: Wish | Waiter | Handover, session: int, claim_ms: int | None = None, *, section: str | None = None,
-    long_wall: int | None = None, number: int | None = None,
+    case: _Case, wish: Wish | Waiter | Handover, session: int, claim_ms: int | None = None, *, long_wall: int | None = None,
+    number: int | None = None,
 ) -> Lease:  # fmt: skip
     """A new grant, with a token that nobody had before. `claim_ms`: the owner has to say that it is there."""
     policy, now = case.policy, case.now
@@ -264,8 +264,8 @@ def _give(
         deadline=now + (policy.ttl_ms if claim_ms is None else claim_ms),
         note=wish.note,
         heard_at=now,
-        section=section if section is not None else getattr(wish, "section", ""),
-        mode=getattr(wish, "mode", "exclusive"),
+        section=wish.section,
+        mode=wish.mode,
         machine=wish.machine,
         unclaimed=claim_ms is not None,
     )
@@ -417,13 +417,13 @@ def _release(case: _Case, lease: Lease, cause: Cause) -> None:
     handover = lease.contest.handover if lease.contest is not None else None
     if handover is not None:
         # Whoever wanted to take it over has it without more ado.
-        _give(case, handover, handover.session, section=lease.section)
+        _give(case, handover, handover.session)
 
 
 # -- the line
 
 
-def _queue(case: _Case, command: Lock, waiting: Waiter | None, blockers: Sequence[Lease | Waiter]) -> Reply:
+def _queue(case: _Case, command: Lock, waiting: Waiter | None, blockers: Sequence[Lease | Waiter | Handover]) -> Reply:
     policy = case.policy
     if not policy.queue:
         return Refusal(FormLocked)
@@ -543,7 +543,8 @@ def _answer(case: _Case, command: Answer) -> Reply:
 
 def _takeover(case: _Case, command: Takeover) -> Reply:
     own = _own(case.state, command)
-    if own is not None and (own.token == command.expected_token or _repeated(case, command) is not None):
+    here = own is not None and own.session == command.session and own.mode == "exclusive"
+    if own is not None and (here or own.token == command.expected_token or _repeated(case, command) is not None):
         # It has come about, or was not needed.
         return _attach(case, own, command.session) if own.session in (None, command.session) else Refusal(FormLocked, same_user=True)
     attempt = _repeated(case, command)
@@ -574,13 +575,14 @@ def _take(case: _Case, lease: Lease, command: Takeover, same_user: bool) -> Repl
         command.machine,
         command.rid,
         case.now + handover_ms,
+        command.section,
     )
     if handover_ms and lease.session is not None and not same_user and not lease.machine and not lease.unclaimed:
         if underway is None:
             lease = case.contest(lease, handover=handover)
             case.told(HandoverBegan, lease, by=command.owner, by_name=command.name, reason=command.reason)
         return Wait(handover.until)
-    return _yours(case, _move(case, lease, handover, section=command.section))
+    return _yours(case, _move(case, lease, handover))
 
 
 def _hand_over(case: _Case, command: HandOver) -> Reply:
@@ -592,11 +594,11 @@ def _hand_over(case: _Case, command: HandOver) -> Reply:
     return Freed()
 
 
-def _move(case: _Case, lease: Lease, handover: Handover, section: str | None = None) -> Lease:
+def _move(case: _Case, lease: Lease, handover: Handover) -> Lease:
     """The old holder is told before anybody hears of the new one."""
     case.state = replace(case.state, holds=tuple(held for held in case.state.holds if held is not lease))
     case.told(TakenOver, lease, by=handover.owner, by_name=handover.name, reason=handover.reason)
-    return _give(case, handover, handover.session, section=lease.section if section is None else section)
+    return _give(case, handover, handover.session)
 
 
 # -- after an absence
@@ -655,17 +657,20 @@ def _own(state: FormState, wish: Wish) -> Lease | None:
     return next((lease for lease in state.holds if (lease.owner, lease.section) == (wish.owner, wish.section)), None)
 
 
-def _blockers(state: FormState, wish: Wish | Waiter, number: int | None) -> list[Lease | Waiter]:
-    """The leases that keep this wish out, then whoever is earlier in line, there, and wants what it would keep."""
+def _blockers(state: FormState, wish: Wish | Waiter, number: int | None) -> list[Lease | Waiter | Handover]:
+    """The leases that keep this wish out, then whoever is about to take one over, then whoever is earlier in line, there, and wants
+    what it would keep."""
     part = FormId("", "", wish.section)
 
-    def conflicts(other: Lease | Waiter) -> bool:
+    def conflicts(other: Lease | Waiter | Handover) -> bool:
         if other.owner == wish.owner or not part.overlaps(FormId("", "", other.section)):
             return False
         return wish.mode == "exclusive" or other.mode == "exclusive"
 
+    # It may want more than the lease that it waits for keeps: the whole, of which that is a section.
+    handovers = [lease.contest.handover for lease in state.holds if lease.contest is not None and lease.contest.handover is not None]
     earlier = [w for w in state.waiters if w.session is not None and (number is None or w.number < number)]
-    others: list[Lease | Waiter] = [*state.holds, *earlier]
+    others: list[Lease | Waiter | Handover] = [*state.holds, *handovers, *earlier]
     return [other for other in others if conflicts(other)]
 
 

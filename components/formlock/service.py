@@ -160,9 +160,9 @@ class LockService:
         return await self.tell(form, command, session)
 
     async def read(self, form: FormId) -> FormState:
-        """The form's state as of now, time applied."""
+        """The state of the form's record as of now, time applied."""
         await self._ready()
-        state = await self._store.read(form)
+        state = await self._store.read(form.record)
         return self._now(state)
 
     async def find(self, query: Query) -> Found:

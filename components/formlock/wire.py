@@ -80,6 +80,13 @@ class LeaveQueueRequest(Struct, forbid_unknown_fields=True):
     tab: Name | None = None
 
 
+class HandOverRequest(Struct, forbid_unknown_fields=True):
+    """Of `hand_over`, beside the form."""
+
+    token: Token
+    tab: Name | None = None
+
+
 class UnlockRequest(Struct, forbid_unknown_fields=True):
     """Of `unlock`, beside the form."""
 
@@ -260,7 +267,7 @@ def queue_answer(topic: str, rev: int, epoch: str, number: int, position: int) -
 
 
 def unlock_answer(topic: str, rev: int) -> Payload:
-    """Of `unlock`, `leave_queue`, and of an answer that gives the form up."""
+    """Of `unlock`, `leave_queue`, `hand_over`, and of an answer that gives the form up."""
     return {"event": "released", "form": topic, "rev": rev}
 
 

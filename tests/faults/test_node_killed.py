@@ -16,8 +16,9 @@ from twisted.internet import reactor
 from twisted.internet.task import deferLater
 from twisted.internet.threads import deferToThread
 
-from tests.support.client import Client, Refused, joined
+from tests.support.client import joined
 from tests.support.node import ROOT, Node, without, worker_of
+from tests.support.worker import WorkerProcess, answered
 
 pytestmark = pytest.mark.node
 
@@ -123,39 +124,6 @@ async def test_silent_browser_is_noticed_by_the_ping(quick_node: Node) -> None:
     assert (await bob.event("released"))["cause"] == "session_lost"
     ann.drop()
     await bob.leave()
-
-
-class WorkerProcess:
-    """`python -m formlock.worker locks` beside a node that has none."""
-
-    def __init__(self, node: Node, folder: Path) -> None:
-        command = [sys.executable, "-m", "formlock.worker", "locks", "--router", f"unix:{node.folder / 'router.sock'}"]
-        self.log = folder / "worker.log"
-        environment = {**os.environ, "PYTHONPATH": f"{ROOT / 'components'}:{ROOT / 'bridge'}"}
-        with self.log.open("ab") as log:
-            self.process = subprocess.Popen(
-                [*command, "--folder", str(node.folder), "--extra", '{"store": "sqlite:///locks.sqlite"}'],
-                stdout=log, stderr=subprocess.STDOUT, env=environment,
-            )  # fmt: skip
-
-    def kill(self) -> None:
-        self.process.kill()
-        self.process.wait(20)
-
-
-async def answered(client: Client, form: str) -> dict[str, Any]:
-    """`status` as a page asks it: again, while the worker behind it is away."""
-    limit = reactor.seconds() + 60
-    while True:
-        try:
-            answer: dict[str, Any] = await client.call("status", form)
-        except Refused as error:
-            if error.name not in ("not_active", "no_such_procedure", "canceled") or reactor.seconds() > limit:
-                raise
-            # The worker that is starting needs the processor more than we do.
-            await deferLater(reactor, 0.05)
-        else:
-            return answer
 
 
 @pytest_twisted.ensureDeferred

@@ -167,7 +167,7 @@ def test_a_probe_is_answered_at_once(router: FakeRouter, service: Service) -> No
     with hold(FORM, user="import", url=router.url):
         assert router.count("renew") == 0
         router.publish(FORM, status="probe", state="held", token=10, epoch=EPOCH, rev=service.rev)
-        router.wait_for(lambda: router.count("renew") == 1)
+        router.wait_for(lambda: router.count("renew") >= 1)
 
 
 def test_gives_up_by_its_own_clock(router: FakeRouter, service: Service) -> None:
@@ -220,7 +220,7 @@ def test_a_broken_line_is_mended(router: FakeRouter, service: Service) -> None:
     """U9: the next session proves the same token for the same tab, and hears the form's events again."""
     with hold(FORM, user="import", url=router.url) as held:
         router.cut()
-        router.wait_for(lambda: router.count("renew") == 1)
+        router.wait_for(lambda: router.count("renew") >= 1)
         assert calls(router, "renew")[0]["tab"] == calls(router, "lock")[0]["tab"]
         held.check()
         service.tell("asked", 10, asks=[{"number": 1, "user": "bob", "name": "Bob", "note": "please"}])
@@ -234,7 +234,7 @@ def test_a_router_that_comes_back(router: FakeRouter, service: Service) -> None:
         router.stop()
         held.check()
         router.start()
-        router.wait_for(lambda: router.count("renew") == 1)
+        router.wait_for(lambda: router.count("renew") >= 1)
         held.check()
     assert router.count("unlock") == 1
 
@@ -291,7 +291,7 @@ def test_waits_in_line(router: FakeRouter, service: Service) -> None:
     router.procedures["lock"] = lock
 
     def grant() -> None:
-        router.wait_for(lambda: router.count("lock") == 1)
+        router.wait_for(lambda: router.count("lock") >= 1)
         turn.set()
         service.tell("granted", 10, number=7)
 
@@ -310,7 +310,7 @@ def test_waits_in_vain(router: FakeRouter, service: Service) -> None:
     }
 
     def tell() -> None:
-        router.wait_for(lambda: router.count("lock") == 1)
+        router.wait_for(lambda: router.count("lock") >= 1)
         service.tell("queued", 9, number=7, holder={"user": "bob", "name": "Bob"})
 
     threading.Thread(target=tell).start()
@@ -348,7 +348,7 @@ def test_several_wait_for_each_other(router: FakeRouter, service: Service) -> No
     router.procedures["lock"] = lock
 
     def free() -> None:
-        router.wait_for(lambda: router.count("lock") == 1)
+        router.wait_for(lambda: router.count("lock") >= 1)
         service.tell("released")
 
     threading.Thread(target=free).start()
@@ -425,7 +425,7 @@ def test_nonsense_ends_the_session(router: FakeRouter, service: Service, nonsens
     """What no router says ends the session and not the script: the next one goes on."""
     with hold(FORM, user="import", url=router.url) as held:
         router.send(nonsense)
-        router.wait_for(lambda: router.count("renew") == 1)
+        router.wait_for(lambda: router.count("renew") >= 1)
         held.check()
 
 

@@ -17,6 +17,7 @@ from formlock.commands import (
     Refusal,
     Renew,
     SessionLost,
+    Takeover,
     Tick,
     Unlock,
     Wait,
@@ -435,3 +436,30 @@ def test_a_policy_that_breaks_promises_is_refused(wrong: dict[str, int]) -> None
     """25 + 25 + 30 <= 90: the grace of a session lost just before its renewal is always whole."""
     with pytest.raises(ValueError, match="must"):
         Policy(**wrong)
+
+
+def taking(owner: Owner, session: int, expected: int, **more: Any) -> Takeover:
+    return Takeover(owner=owner, name=owner.user, session=session, expected_token=expected, right=True, **more)
+
+
+def test_a_takeover_without_a_name_of_its_attempt(form: Form) -> None:
+    """Asked again when the holder's moment is over, it is answered with its grant, though it has no rid."""
+    policy = replace(POLICY, handover_ms=5_000)
+    form.lock()
+    command = taking(BOB, 2, FIRST + 1)
+    begun = decide(form.state, command, 1_000, WALL, policy)
+    assert begun.reply == Wait(6_000)
+    assert decide(begun.state, command, 6_000, WALL, policy).reply == Yours(FIRST + 2, POLICY.ttl_ms)
+
+
+def test_a_takeover_of_the_whole_from_a_section(form: Form) -> None:
+    """U33: whoever takes over the whole gets the whole, also after a hand-over, and nobody gets another section meanwhile."""
+    policy = replace(POLICY, handover_ms=5_000)
+    form.lock(section="address")
+    command = taking(BOB, 2, FIRST + 1, rid="r")
+    begun = decide(form.state, command, 1_000, WALL, policy)
+    between = Lock(owner=Owner("cyd", "tab-d"), name="Cyd", session=3, section="payment")
+    assert refused(decide(begun.state, between, 2_000, WALL, policy).reply, FormLocked)
+    taken = decide(begun.state, command, 6_000, WALL, policy)
+    assert isinstance(taken.reply, Yours)
+    assert [(lease.owner, lease.section) for lease in taken.state.holds] == [(BOB, "")]
