@@ -383,6 +383,34 @@ async def test_unlock_ends_a_hand_over(quick_node: Node, form: str) -> None:
     await leave(ann, bob)
 
 
+@pytest_twisted.ensureDeferred
+async def test_bad_arguments_are_named(node: Node, form: str) -> None:
+    """Every wrong argument gets one clear answer that names it, and no form is touched."""
+    (ann,) = await people(node, form, "ann")
+    got = await ann.call("lock", form=form, tab="a")
+    wrong: list[tuple[str, dict[str, Any], str]] = [
+        ("lock", {"mode": "half"}, "mode"),
+        ("lock", {"wait": "yes"}, "wait"),
+        ("lock", {"machine": 1}, "machine"),
+        ("lock", {"until_ms": -1}, "until_ms"),
+        ("takeover", {"expected_token": "1"}, "expected_token"),
+        ("takeover", {"expected_token": 1, "reason": "two\nlines"}, "reason"),
+        ("takeover", {"expected_token": 1, "reason": "x" * 201}, "reason"),
+        ("hand_over", {}, "token"),
+        ("ask", {"note": "x" * 201}, "note"),
+        ("answer", {"token": 1, "answer": "perhaps"}, "answer"),
+        ("answer", {"token": 1, "answer": "keep", "keep_ms": 10**12}, "keep_ms"),
+        ("leave_queue", {"token": 1}, "token"),
+    ]
+    for name, arguments, culprit in wrong:
+        refused = await ann.refused(name, form=form, **arguments)
+        assert (refused.name, refused.facts) == ("invalid_argument", {"argument": culprit}), (name, arguments)
+    for name in ("takeover", "hand_over", "ask", "answer", "leave_queue"):
+        assert (await ann.refused(name, form="nonsense")).name == "invalid_form"
+    assert (await ann.call("status", form))["token"] == got["token"]
+    await leave(ann)
+
+
 # -- several forms, sections, shared
 
 
