@@ -23,9 +23,7 @@ BROWSER_ROLE = "browser"
 COMPONENTS = ("locks", "bridge")
 
 # What the workers register under our prefix: while one is away, its callers are told to come back instead of "Wrong method".
-PUBLISHED = frozenset(
-    {"lock", "unlock", "renew", "takeover", "hand_over", "ask", "answer", "leave_queue", "status", "list", "updates", "locks"}
-)
+PUBLISHED = frozenset({"lock", "unlock", "renew", "takeover", "ask", "answer", "leave_queue", "status", "list", "updates", "locks"})
 
 
 class AuthComponent(Session):

@@ -28,8 +28,8 @@ class Grant:
     rights: frozenset[Right]
 
     def covers(self, form: FormId) -> bool:
-        """Whether the pattern names this form."""
-        return self.pattern in ("*", f"{form.type}.*", str(form))
+        """Whether the pattern names this form; whoever may do something with the whole may with its sections."""
+        return self.pattern in ("*", f"{form.type}.*", str(form), str(form.record))
 
 
 @dataclass(frozen=True, slots=True)

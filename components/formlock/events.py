@@ -10,7 +10,7 @@ from typing import ClassVar, Literal
 
 from formlock.model import FormId, Owner
 
-Cause = Literal["unlock", "left", "expired", "session_lost", "takeover", "unclaimed", "asked", "idle", "max_hold", "long_over"]
+Cause = Literal["unlock", "left", "expired", "session_lost", "unclaimed", "asked", "idle", "max_hold", "long_over"]
 
 
 @dataclass(frozen=True, slots=True)

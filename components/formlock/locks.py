@@ -19,7 +19,6 @@ from formlock.commands import (
     Command,
     Decision,
     Freed,
-    HandOver,
     InLine,
     LeaveQueue,
     Lock,
@@ -47,7 +46,6 @@ from formlock.wamp import Call, ClaimsBook, Event, Session, TwistedClock, read_r
 from formlock.wire import (
     AnswerRequest,
     AskRequest,
-    HandOverRequest,
     LeaveQueueRequest,
     ListRequest,
     LockRequest,
@@ -125,7 +123,6 @@ class LockComponent(Session):
         await self.answer(self.uris.procedure("ask"), self._ask)
         await self.answer(self.uris.procedure("answer"), self._answer_ask)
         await self.answer(self.uris.procedure("leave_queue"), self._leave_queue)
-        await self.answer(self.uris.procedure("hand_over"), self._hand_over)
         await self.answer(self.uris.procedure("status"), self._status)
         await self.answer(self.uris.procedure("list"), self._list)
         self._clock.start(self._look_around())
@@ -243,13 +240,6 @@ class LockComponent(Session):
         owner = _owner(claims, asked.tab, call.caller)
         keep_ms = None if asked.answer == "release" else asked.keep_ms or 0
         return await self._told(call, form, Answer(owner, asked.token, keep_ms), claims)
-
-    async def _hand_over(self, call: Call) -> Payload:
-        arguments = call.arguments()
-        form = self.uris.form(arguments.get("form"))
-        asked = request(HandOverRequest, arguments)
-        claims = await self._allowed(call, "lock", form)
-        return await self._told(call, form, HandOver(_owner(claims, asked.tab, call.caller), asked.token), claims)
 
     async def _told(self, call: Call, form: FormId, command: Command, claims: Claims) -> Payload:
         decision = await self._service.tell(form, command, call.caller)

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal, TypeVar
 import msgspec
 from msgspec import Meta, Struct
 
-from formlock.errors import Conflict, FormLocked, FormLockError, InvalidArgument, InvalidForm, Lost
+from formlock.errors import Conflict, FormLocked, FormLockError, InvalidArgument, InvalidForm, Lost, NotAllowed
 from formlock.model import Ask, Contest, FormId, FormState, Found, Handover, Lease, Mode, Query, Waiter
 from formlock.uris import Uris
 
@@ -77,13 +77,6 @@ class AnswerRequest(Struct, forbid_unknown_fields=True):
 class LeaveQueueRequest(Struct, forbid_unknown_fields=True):
     """Of `leave_queue`, beside the form."""
 
-    tab: Name | None = None
-
-
-class HandOverRequest(Struct, forbid_unknown_fields=True):
-    """Of `hand_over`, beside the form."""
-
-    token: Token
     tab: Name | None = None
 
 
@@ -267,7 +260,7 @@ def queue_answer(topic: str, rev: int, epoch: str, number: int, position: int) -
 
 
 def unlock_answer(topic: str, rev: int) -> Payload:
-    """Of `unlock`, `leave_queue`, `hand_over`, and of an answer that gives the form up."""
+    """Of `unlock`, `leave_queue`, and of an answer that gives the form up."""
     return {"event": "released", "form": topic, "rev": rev}
 
 
@@ -295,7 +288,8 @@ def refusal(
         return error(form=topic, holder=_person(lease))
     if error is Conflict:
         return error(form=topic, holder=_person(lease), token=lease.token if lease is not None else None)
-    return error(form=topic)
+    # What the rules themselves do not allow is a takeover; every other right is asked for before them.
+    return error(form=topic, right="takeover") if error is NotAllowed else error(form=topic)
 
 
 def _state_name(lease: Lease | None) -> str:

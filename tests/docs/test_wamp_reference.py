@@ -13,6 +13,7 @@ from formlock import wire
 from formlock.auth import PUBLISHED
 from formlock.errors import FormLockError
 from formlock.events import Cause
+from formlock.telling import STATUS
 from formlock.uris import ARTICLE_LOCK, Uris
 from formlock_push.message import UPDATED
 from tests.support.node import ROOT
@@ -20,7 +21,9 @@ from tests.support.node import ROOT
 TEXT = (ROOT / "docs/reference/wamp.md").read_text(encoding="utf-8")
 SOURCES = [*(ROOT / "components/formlock").glob("*.py"), *(ROOT / "bridge/formlock_bridge").glob("*.py")]
 # Which class checks a procedure's arguments. `updates`, which is the bridge's own, and `locks`, which has none, have no class.
-REQUESTS = {name: kind for name in sorted(PUBLISHED) if (kind := getattr(wire, f"{name.capitalize()}Request", None)) is not None}
+REQUESTS = {
+    name: kind for name in sorted(PUBLISHED) if (kind := getattr(wire, f"{name.title().replace('_', '')}Request", None)) is not None
+}
 
 
 def rows(section: str) -> list[list[str]]:
@@ -44,7 +47,9 @@ def errors(kind: type[FormLockError] = FormLockError) -> Iterator[type[FormLockE
 
 
 def statuses() -> Iterator[str]:
-    """The status of every event that the code publishes: given to `_publish`, or the value of "status" in a payload."""
+    """The status of every event that the code publishes: given to `_publish`, by name or by the event's kind, or the value of
+    "status" in a payload."""
+    yield from STATUS.values()
     for path in SOURCES:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             said: list[ast.expr | None] = []
@@ -55,7 +60,7 @@ def statuses() -> Iterator[str]:
                     if isinstance(key, ast.Constant) and key.value == "status"
                 ]
             elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "_publish":
-                said = [*node.args[1:2], *(word.value for word in node.keywords if word.arg == "status")]
+                said = [*node.args[2:3], *(word.value for word in node.keywords if word.arg == "status")]
             for value in said:
                 if isinstance(value, ast.Constant) and isinstance(value.value, str):
                     yield value.value

@@ -282,7 +282,7 @@ async def test_who_may_take_over(node: Node, form: str) -> None:
     (eve,) = await people(node, form, "eve")
     first = await ann.call("lock", form=form, tab="a1")
     refused = await bob.refused("takeover", form=form, expected_token=first["token"], tab="b")
-    assert (refused.name, refused.facts["form"]) == ("not_allowed", form)
+    assert (refused.name, refused.facts) == ("not_allowed", {"form": form, "right": "takeover"})
     moved = await other.call("takeover", form=form, expected_token=first["token"], tab="a2", reason="other window")
     assert moved["token"] == first["token"] + 1
     assert (await ann.event("takeover"))["by"]["user"] == "ann"
@@ -331,7 +331,8 @@ async def test_people_take_over_from_machines(node: Node, form: str) -> None:
 
 @pytest_twisted.ensureDeferred
 async def test_hand_over(quick_node: Node, form: str) -> None:
-    """U19: with `handover_ms` the loser's page has a moment to bring its text into safety, and ends it itself when it has."""
+    """U19: with `handover_ms` the loser's page has a moment to bring its text into safety; it may end that moment by saving and
+    unlocking, and hears who has the form now."""
     ann, bob, cyd = await people(quick_node, form, "ann", "bob", "cyd")
     got = await ann.call("lock", form=form, tab="a")
     taking = ensureDeferred(bob.call("takeover", form=form, expected_token=got["token"], tab="b", reason="urgent"))
@@ -342,12 +343,11 @@ async def test_hand_over(quick_node: Node, form: str) -> None:
     assert (await cyd.refused("takeover", form=form, expected_token=got["token"], tab="c")).name == "conflict"
     assert (await renewed(ann, form, got["token"], "a"))["event"] == "renewed"
     assert not taking.called
-    assert (await ann.call("hand_over", form=form, token=got["token"], tab="a"))["event"] == "released"
+    await ann.call("unlock", form=form, token=got["token"], tab="a")
     taken = await taking
     assert taken["token"] == got["token"] + 1
-    await ann.event("edit", token=taken["token"])
-    assert statuses(ann)[-2:] == ["takeover", "edit"]
-    assert (await ann.refused("hand_over", form=form, token=got["token"], tab="a")).name == "lost"
+    assert (await ann.event("edit", token=taken["token"]))["holder"]["user"] == "bob"
+    assert (await renewed(ann, form, got["token"], "a"))["event"] == "lost"
     await leave(ann, bob, cyd)
 
 
@@ -371,19 +371,6 @@ async def test_hand_over_ends_by_itself(quick_node: Node, form: str) -> None:
 
 
 @pytest_twisted.ensureDeferred
-async def test_unlock_ends_a_hand_over(quick_node: Node, form: str) -> None:
-    """A holder that saves and closes hands over too, and hears who has the form now."""
-    ann, bob = await people(quick_node, form, "ann", "bob")
-    got = await ann.call("lock", form=form, tab="a")
-    taking = ensureDeferred(bob.call("takeover", form=form, expected_token=got["token"], tab="b"))
-    await ann.event("handover")
-    await ann.call("unlock", form=form, token=got["token"], tab="a")
-    taken = await taking
-    assert (await ann.event("edit", token=taken["token"]))["holder"]["user"] == "bob"
-    await leave(ann, bob)
-
-
-@pytest_twisted.ensureDeferred
 async def test_bad_arguments_are_named(node: Node, form: str) -> None:
     """Every wrong argument gets one clear answer that names it, and no form is touched."""
     (ann,) = await people(node, form, "ann")
@@ -396,7 +383,6 @@ async def test_bad_arguments_are_named(node: Node, form: str) -> None:
         ("takeover", {"expected_token": "1"}, "expected_token"),
         ("takeover", {"expected_token": 1, "reason": "two\nlines"}, "reason"),
         ("takeover", {"expected_token": 1, "reason": "x" * 201}, "reason"),
-        ("hand_over", {}, "token"),
         ("ask", {"note": "x" * 201}, "note"),
         ("answer", {"token": 1, "answer": "perhaps"}, "answer"),
         ("answer", {"token": 1, "answer": "keep", "keep_ms": 10**12}, "keep_ms"),
@@ -405,7 +391,7 @@ async def test_bad_arguments_are_named(node: Node, form: str) -> None:
     for name, arguments, culprit in wrong:
         refused = await ann.refused(name, form=form, **arguments)
         assert (refused.name, refused.facts) == ("invalid_argument", {"argument": culprit}), (name, arguments)
-    for name in ("takeover", "hand_over", "ask", "answer", "leave_queue"):
+    for name in ("takeover", "ask", "answer", "leave_queue"):
         assert (await ann.refused(name, form="nonsense")).name == "invalid_form"
     assert (await ann.call("status", form))["token"] == got["token"]
     await leave(ann)

@@ -79,6 +79,15 @@ def test_rights_by_pattern() -> None:
     assert not claims.allows_all("view")
 
 
+def test_rights_on_sections() -> None:
+    """U33: a right on a record is one on its sections; a right on a section is on nothing else."""
+    claims = Claims("a", "A", grants=(Grant("invoice.42", frozenset({"lock"})), Grant("order.7.address", frozenset({"lock"}))))
+    assert claims.allows("lock", FormId("invoice", "42", "address"))
+    assert claims.allows("lock", FormId("order", "7", "address"))
+    assert not claims.allows("lock", FormId("order", "7", "payment"))
+    assert not claims.allows("lock", FormId("order", "7"))
+
+
 def test_claims_travel() -> None:
     claims = development({"user": "ann", "name": "Ann Weber"}, guest="guest-1")
     assert from_extra(claims.to_extra()) == claims
