@@ -5,7 +5,7 @@
             held.check()          # raises Lost when somebody has taken over
             write(row, held.token)
 
-No reactor: two threads of its own, and the `websockets` package (`pip install formlock[client]`). docs/how-to/lock-from-a-script.md.
+No reactor: threads of its own, and two small packages (the extra `client`). docs/how-to/lock-from-a-script.md.
 """
 
 from __future__ import annotations

@@ -5,16 +5,16 @@ A public event is told to the form's subscribers and has a rev of its own; the o
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import ClassVar, Literal
+
+from msgspec import Struct
 
 from formlock.model import FormId, Owner
 
 Cause = Literal["unlock", "left", "expired", "session_lost", "unclaimed", "asked", "idle", "max_hold", "long_over"]
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(Struct, frozen=True, gc=False):
     """The root. `owner` is whom it is about: the holder, or whoever waits or was refused."""
 
     public: ClassVar[bool]
@@ -27,8 +27,7 @@ class Event:
     wall: int
 
 
-@dataclass(frozen=True, slots=True)
-class Granted(Event):
+class Granted(Event, frozen=True, gc=False):
     """The owner has the form now. `resumed`: its own ended lease goes on, nobody had the form in between; `number`: of the waiter
     whose turn it is."""
 
@@ -39,8 +38,7 @@ class Granted(Event):
     number: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Released(Event):
+class Released(Event, frozen=True, gc=False):
     """The owner does not have it any more."""
 
     public = True
@@ -48,15 +46,13 @@ class Released(Event):
     cause: Cause
 
 
-@dataclass(frozen=True, slots=True)
-class Detached(Event):
+class Detached(Event, frozen=True, gc=False):
     """The owner's session is gone; the lease, or the place in line, waits for the owner in its grace."""
 
     public = False
 
 
-@dataclass(frozen=True, slots=True)
-class Reattached(Event):
+class Reattached(Event, frozen=True, gc=False):
     """The owner is back, on another session, with the same token."""
 
     public = False
@@ -64,8 +60,7 @@ class Reattached(Event):
     session: int
 
 
-@dataclass(frozen=True, slots=True)
-class TakenOver(Event):
+class TakenOver(Event, frozen=True, gc=False):
     """The owner loses the form to `by`; the grant to them follows."""
 
     public = True
@@ -75,8 +70,7 @@ class TakenOver(Event):
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class HandoverBegan(Event):
+class HandoverBegan(Event, frozen=True, gc=False):
     """The owner's page has a moment to bring its text into safety; then `by` has the form."""
 
     public = True
@@ -86,8 +80,7 @@ class HandoverBegan(Event):
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class HandoverEnded(Event):
+class HandoverEnded(Event, frozen=True, gc=False):
     """Whoever wanted to take over has left: the owner keeps the form."""
 
     public = True
@@ -95,8 +88,7 @@ class HandoverEnded(Event):
     by: Owner
 
 
-@dataclass(frozen=True, slots=True)
-class Queued(Event):
+class Queued(Event, frozen=True, gc=False):
     """The owner waits in line."""
 
     public = True
@@ -104,8 +96,7 @@ class Queued(Event):
     number: int
 
 
-@dataclass(frozen=True, slots=True)
-class LeftQueue(Event):
+class LeftQueue(Event, frozen=True, gc=False):
     """The owner waits no more."""
 
     public = True
@@ -114,8 +105,7 @@ class LeftQueue(Event):
     cause: Literal["left", "session_lost"]
 
 
-@dataclass(frozen=True, slots=True)
-class Asked(Event):
+class Asked(Event, frozen=True, gc=False):
     """Somebody asks the owner for the form."""
 
     public = True
@@ -126,8 +116,7 @@ class Asked(Event):
     note: str
 
 
-@dataclass(frozen=True, slots=True)
-class Answered(Event):
+class Answered(Event, frozen=True, gc=False):
     """The owner has answered all who asked: the form is given up, or kept for `keep_ms` more."""
 
     public = True
@@ -136,22 +125,19 @@ class Answered(Event):
     keep_ms: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class BecameIdle(Event):
+class BecameIdle(Event, frozen=True, gc=False):
     """The owner has done nothing for a while."""
 
     public = True
 
 
-@dataclass(frozen=True, slots=True)
-class BecameActive(Event):
+class BecameActive(Event, frozen=True, gc=False):
     """The owner is at work again."""
 
     public = True
 
 
-@dataclass(frozen=True, slots=True)
-class Ending(Event):
+class Ending(Event, frozen=True, gc=False):
     """The longest time that anybody may hold the form is over soon."""
 
     public = True
@@ -159,8 +145,7 @@ class Ending(Event):
     in_ms: int
 
 
-@dataclass(frozen=True, slots=True)
-class Refused(Event):
+class Refused(Event, frozen=True, gc=False):
     """A call was refused, and changed nothing; for the history only."""
 
     public = False

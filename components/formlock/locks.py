@@ -478,5 +478,5 @@ def _policy(extra: dict[str, Any]) -> Policy:
     try:
         return Policy(**given)
     except TypeError:
-        known = ", ".join(Policy.__slots__)
+        known = ", ".join(Policy.__struct_fields__)
         raise ValueError(f"policy: {given!r} is not made of whole milliseconds by the names {known}") from None

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from msgspec import Struct
+from msgspec.structs import fields
 
 # How long a repeated attempt (same owner, same rid) is recognised.
 REPEAT_MS = 5 * 60_000
@@ -12,8 +13,7 @@ MAX_ATTEMPTS = 16
 OPTIONAL = frozenset({"idle_release_ms", "max_hold_ms", "handover_ms"})
 
 
-@dataclass(frozen=True, slots=True)
-class Policy:
+class Policy(Struct, frozen=True, gc=False):
     """Milliseconds and numbers; docs/reference/policy.md tells what each is for."""
 
     ttl_ms: int = 90_000
@@ -43,7 +43,7 @@ class Policy:
     def __post_init__(self) -> None:
         for field in fields(self):
             value = getattr(self, field.name)
-            if field.type == "bool":
+            if field.type is bool:
                 if type(value) is not bool:
                     raise ValueError(f"{field.name} is true or false")
             elif type(value) is not int or value < 0 or (value == 0 and field.name not in OPTIONAL):

@@ -24,8 +24,9 @@ Time passes first: whatever is decided, decides on the state as it is at `now`, 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import Any
+
+from msgspec.structs import replace
 
 from formlock.commands import (
     Answer,
@@ -182,7 +183,7 @@ def _lease_due(case: _Case, lease: Lease, at: int) -> None:
         _detach(case, case.change(lease, silent=True), at)
     elif lease.warn_at == at:
         left_ms = (lease.ends_at or at) - at
-        case.told(Ending, case.change(lease, warn_at=None), in_ms=left_ms)
+        case.told(Ending, case.change(lease, warn_ms=0), in_ms=left_ms)
     elif contest is not None and contest.handover is not None and contest.handover.until == at:
         _move(case, lease, contest.handover)
     elif contest is not None and contest.ask_until == at:
@@ -220,8 +221,7 @@ def _serve(case: _Case) -> None:
 
 
 def _lock(case: _Case, command: Lock) -> Reply:
-    attempt = _repeated(case, command)
-    if attempt is not None and case.of_token(attempt.token) is None:
+    if _repeated(case, command):
         # This very attempt was granted, and its grant has ended since: a late copy must not start another.
         return Refusal(Lost)
     own = _own(case.state, command)
@@ -268,31 +268,30 @@ def _give(
         mode=wish.mode,
         machine=wish.machine,
         unclaimed=claim_ms is not None,
+        rid=wish.rid,
     )
     if long_wall is not None:
         lease = replace(lease, long_wall=long_wall, deadline=now + long_wall - case.wall)
     elif policy.max_hold_ms:
-        ends_at = now + policy.max_hold_ms
-        lease = replace(lease, ends_wall=case.wall + policy.max_hold_ms, ends_at=ends_at, warn_at=ends_at - policy.warn_ms)
-    _hold(case, lease, wish.rid)
+        lease = replace(lease, granted_at=now, max_hold_ms=policy.max_hold_ms, warn_ms=policy.warn_ms)
+    _hold(case, lease)
     case.told(Granted, lease, session=session, number=number)
     return lease
 
 
-def _hold(case: _Case, lease: Lease, rid: str) -> None:
+def _hold(case: _Case, lease: Lease) -> None:
     """The lease is one of the state's: its owner waits no more, and whoever left this part of the form can't come back to it."""
     part = FormId("", "", lease.section)
     lefts = tuple(left for left in case.state.lefts if not part.overlaps(FormId("", "", left.lease.section)))
     waiters = tuple(w for w in case.state.waiters if (w.owner, w.section) != (lease.owner, lease.section))
     holds = (*case.state.holds, lease)
     case.state = replace(case.state, token=max(case.state.token, lease.token), holds=holds, lefts=lefts, waiters=waiters)
-    _remember(case, lease, rid)
 
 
 def _resume(case: _Case, command: Lock, left: Left) -> Reply:
     """The page was only reloaded, and nobody else has had the form: its lease goes on."""
-    lease = replace(left.lease, session=command.session, deadline=_fresh(case, left.lease), heard_at=case.now)
-    _hold(case, lease, command.rid)
+    lease = replace(left.lease, session=command.session, deadline=_fresh(case, left.lease), heard_at=case.now, rid=command.rid)
+    _hold(case, lease)
     case.told(Granted, lease, session=command.session, resumed=True)
     return _yours(case, lease)
 
@@ -303,15 +302,12 @@ def _lock_again(case: _Case, lease: Lease, command: Lock) -> Reply:
         # The page that did not answer may only be asleep. A new token makes sure that it has lost when it wakes (docs/adr/0005).
         token = case.state.token + 1
         case.state = replace(case.state, token=token)
-        again = case.change(
-            lease, token=token, session=command.session, deadline=_fresh(case, lease), heard_at=case.now, silent=False
-        )
-        _remember(case, again, command.rid)
+        facts = {"session": command.session, "deadline": _fresh(case, lease), "heard_at": case.now, "silent": False}
+        again = case.change(lease, token=token, rid=command.rid, **facts)
         case.told(Granted, again, session=command.session)
         return _yours(case, again)
     if lease.session is None or lease.session == command.session:
-        _remember(case, lease, command.rid)
-        return _attach(case, lease, command.session)
+        return _attach(case, case.change(lease, rid=command.rid) if command.rid else lease, command.session)
     # Its old session is still there: a duplicated tab, or a line that died without a word. Only a probe can tell.
     if lease.probe is None and command.probed_since is not None and lease.heard_at >= command.probed_since:
         return Refusal(FormLocked, same_user=True)
@@ -413,6 +409,7 @@ def _detach(case: _Case, lease: Lease, since: int) -> None:
 
 def _release(case: _Case, lease: Lease, cause: Cause) -> None:
     case.state = replace(case.state, holds=tuple(held for held in case.state.holds if held is not lease))
+    _remember(case, lease)
     case.told(Released, lease, cause=cause)
     handover = lease.contest.handover if lease.contest is not None else None
     if handover is not None:
@@ -544,11 +541,10 @@ def _answer(case: _Case, command: Answer) -> Reply:
 def _takeover(case: _Case, command: Takeover) -> Reply:
     own = _own(case.state, command)
     here = own is not None and own.session == command.session and own.mode == "exclusive"
-    if own is not None and (here or own.token == command.expected_token or _repeated(case, command) is not None):
+    if own is not None and (here or own.token == command.expected_token or (command.rid and own.rid == command.rid)):
         # It has come about, or was not needed.
         return _attach(case, own, command.session) if own.session in (None, command.session) else Refusal(FormLocked, same_user=True)
-    attempt = _repeated(case, command)
-    if attempt is not None:
+    if _repeated(case, command):
         return Refusal(Lost)
     lease = case.of_token(command.expected_token)
     others = [held for held in case.state.held(command.section) if held is not lease and held.owner != command.owner]
@@ -597,6 +593,7 @@ def _hand_over(case: _Case, command: HandOver) -> Reply:
 def _move(case: _Case, lease: Lease, handover: Handover) -> Lease:
     """The old holder is told before anybody hears of the new one."""
     case.state = replace(case.state, holds=tuple(held for held in case.state.holds if held is not lease))
+    _remember(case, lease)
     case.told(TakenOver, lease, by=handover.owner, by_name=handover.name, reason=handover.reason)
     return _give(case, handover, handover.session)
 
@@ -618,12 +615,8 @@ def _recover(case: _Case, command: Recovered) -> None:
 def _clock_again(case: _Case, lease: Lease) -> Lease:
     """What is known by wall time only, by the clock of now; whoever is asked has the whole time again."""
     facts: dict[str, Any] = {}
-    if lease.ends_wall is not None:
-        ends_at = case.now + max(0, lease.ends_wall - case.wall)
-        facts |= {
-            "ends_at": ends_at,
-            "warn_at": max(case.now, ends_at - case.policy.warn_ms) if lease.ends_at is None or lease.warn_at is not None else None,
-        }
+    if lease.max_hold_ms:
+        facts["granted_at"] = case.now - max(0, case.wall - lease.granted_wall)
     if lease.idle_wall is not None and case.policy.idle_release_ms:
         facts["idle_until"] = case.now + case.policy.idle_release_ms
     lease = case.change(lease, **facts) if facts else lease
@@ -706,18 +699,20 @@ def _yours(case: _Case, lease: Lease) -> Yours:
     return Yours(lease.token, min(deadline, lease.ends_at or deadline) - case.now)
 
 
-def _repeated(case: _Case, command: Wish) -> Attempt | None:
-    for attempt in case.state.attempts:
-        if command.rid and attempt.rid == command.rid and attempt.owner == command.owner and case.now - attempt.at < REPEAT_MS:
-            return attempt
-    return None
+def _repeated(case: _Case, command: Wish) -> bool:
+    """Whether this attempt was granted before, and that grant has ended."""
+    return bool(command.rid) and any(
+        attempt.rid == command.rid and attempt.owner == command.owner and case.now - attempt.at < REPEAT_MS
+        for attempt in case.state.attempts
+    )
 
 
-def _remember(case: _Case, lease: Lease, rid: str) -> None:
-    recent = [attempt for attempt in case.state.attempts if case.now - attempt.at < REPEAT_MS]
-    if rid:
-        recent.append(Attempt(lease.owner, rid, lease.token, case.now))
-    case.state = replace(case.state, attempts=tuple(recent[-MAX_ATTEMPTS:]))
+def _remember(case: _Case, lease: Lease) -> None:
+    """The lease has ended: a late copy of the attempt that it was given for must not start another."""
+    if lease.rid:
+        recent = [attempt for attempt in case.state.attempts if case.now - attempt.at < REPEAT_MS]
+        recent.append(Attempt(lease.owner, lease.rid, case.now))
+        case.state = replace(case.state, attempts=tuple(recent[-MAX_ATTEMPTS:]))
 
 
 SESSION_TAB = "~"

@@ -17,10 +17,10 @@ from tests.support.node import ROOT, Node
 
 
 class WorkerProcess:
-    """`python -m formlock.worker locks` beside a node that has none."""
+    """`formlock worker locks` beside a node that has none."""
 
     def __init__(self, node: Node, folder: Path, policy: dict[str, int] | None = None) -> None:
-        command = [sys.executable, "-m", "formlock.worker", "locks", "--router", f"unix:{node.folder / 'router.sock'}"]
+        command = [sys.executable, "-m", "formlock", "worker", "locks", "--router", f"unix:{node.folder / 'router.sock'}"]
         extra = {"store": "sqlite:///locks.sqlite"} | ({"policy": policy} if policy is not None else {})
         self.log = folder / "worker.log"
         environment = {**os.environ, "PYTHONPATH": f"{ROOT / 'components'}:{ROOT / 'bridge'}"}

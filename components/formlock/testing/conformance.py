@@ -9,10 +9,11 @@ Decisions here are small functions of their own: a store knows no rule of lockin
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from formlock.errors import NotActive
 from formlock.events import Detached, Event
