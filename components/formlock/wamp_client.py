@@ -19,6 +19,8 @@ from websockets.exceptions import WebSocketException
 from websockets.sync.client import ClientConnection, connect
 from websockets.typing import Subprotocol
 
+from formlock.depth import MAX_MESSAGE_DEPTH, deeper_than
+
 # A dead line is noticed within twice this, well within any grace.
 PING_S = 5.0
 CLOSE_WITHIN_S = 1.0
@@ -247,7 +249,9 @@ def _parsed(text: str | bytes) -> Any:
     if not isinstance(text, str):
         raise LineLost("the router sent bytes, where it was to send JSON")
     try:
-        message = json.loads(text)
+        raw = text.encode()
+        # Where something has raised Python's recursion limit, json crashes on these.
+        message = json.loads(raw) if not deeper_than(MAX_MESSAGE_DEPTH, raw) else None
     except (ValueError, RecursionError):
         raise LineLost("the router sent what is no JSON") from None
     if not isinstance(message, list):
