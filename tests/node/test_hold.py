@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -291,6 +292,32 @@ with hold(sys.argv[2], user="import", url=sys.argv[1]) as held:
     print(held.token, flush=True)
     time.sleep(60)
 """
+
+
+@pytest_twisted.ensureDeferred
+async def test_the_example(node: Node, tmp_path: Path) -> None:
+    """examples/scripts/set_amounts.py waits for whoever is editing, writes under its tokens, and leaves what has a newer one."""
+    path = tmp_path / "invoices.sqlite"
+    with sqlite3.connect(path) as database:
+        database.execute("CREATE TABLE invoice (number INTEGER PRIMARY KEY, amount TEXT, version INTEGER, lock_token INTEGER)")
+        database.executemany("INSERT INTO invoice VALUES (?, '1.00', 1, ?)", [(9001, 0), (9002, 0), (9003, 2**52)])
+    amounts = tmp_path / "amounts.csv"
+    amounts.write_text("9001,10.00\n9002,20.00\n9003,30.00\n", encoding="utf-8")
+    bob = await joined(node.ws_url, "bob")
+    form = "com.example.form.invoice.9002"
+    await bob.subscribe(form)
+    got = await bob.call("lock", form=form, tab="b")
+    command = [sys.executable, str(ROOT / "examples/scripts/set_amounts.py"), str(amounts), str(path), node.ws_url]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "components")}
+    running = aside(lambda: subprocess.run(command, env=environment, check=False, timeout=60))
+    assert (await bob.event("queued"))["waiters"][0]["name"] == "Import of amounts"
+    await bob.call("unlock", form=form, token=got["token"], tab="b")
+    assert (await running).returncode == 1
+    with sqlite3.connect(path) as database:
+        found = database.execute("SELECT number, amount, version, lock_token FROM invoice").fetchall()
+    assert [row[:3] for row in found] == [(9001, "10.00", 2), (9002, "20.00", 2), (9003, "1.00", 1)]
+    assert found[1][3] == got["token"] + 1
+    await bob.leave()
 
 
 def script_process(url: str, form: str) -> subprocess.Popen[bytes]:
