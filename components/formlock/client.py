@@ -30,8 +30,8 @@ from formlock.errors import (
     NotHolder,
     TooMany,
 )
-from formlock.held import Asker, Grant, Held, grant, now_ms
-from formlock.line import Line
+from formlock.held import Asker, Grant, Held, grant
+from formlock.line import Line, now_ms
 from formlock.uris import DEFAULT_PREFIX, Uris
 
 __all__ = [
@@ -87,7 +87,7 @@ class Client:
         self._clock = clock
         self._holds: set[Held] = set()
         self._lock = threading.Lock()
-        self._line = Line(url, REALM, {"user": user, "name": name or user}, Uris(prefix), self._heard, self._tend)
+        self._line = Line(url, REALM, {"user": user, "name": name or user}, Uris(prefix), self._heard, self._tend, self._broke)
 
     @contextmanager
     def hold(
@@ -143,7 +143,7 @@ class Client:
             for topic in topics:
                 self._line.subscribe(topic, limit)
                 subscribed.append(topic)
-            held.granted(self._acquire(held, wish, wait, limit))
+            held.granted(*self._acquire(held, wish, wait, limit))
         except BaseException:
             self._forget(held, subscribed)
             raise
@@ -174,19 +174,24 @@ class Client:
 
     # -- inside
 
-    def _acquire(self, held: Held, wish: Mapping[str, Any], wait: bool, limit: float) -> list[Grant]:
+    def _acquire(self, held: Held, wish: Mapping[str, Any], wait: bool, limit: float) -> tuple[list[Grant], int]:
         forms = held.forms
         in_line = wait and len(forms) == 1
         wanted: dict[str, Any] = {"form": forms[0], "wait": wait} if len(forms) == 1 else {"forms": list(forms)}
-        sent = [0]
+        sent = [(0, 0)]
         rid = secrets.token_hex(8)
+
+        def sending() -> None:
+            sent.append((self._clock(), held.breaks))
+
         try:
             while True:
                 held.news.clear()
                 try:
-                    answer = self._line.call("lock", limit, {**wanted, **wish, "rid": rid}, lambda: sent.append(self._clock()))
+                    answer = self._line.call("lock", limit, {**wanted, **wish, "rid": rid}, sending)
                     if answer["event"] == "lock":
-                        return [grant(part, sent[-1]) for part in answer.get("locks", [answer])]
+                        at, breaks = sent[-1]
+                        return [grant(part, at) for part in answer.get("locks", [answer])], breaks
                     refused = None
                 except Lost:
                     # An earlier copy of this very call had its turn, and it has passed.
@@ -216,7 +221,7 @@ class Client:
             try:
                 held.prove()
             except NotActive:
-                # Nobody to ask. By the own clock the lease is good still, and a backend that checks the token knows better.
+                # Nobody to ask. Nothing was missed as long as the line is whole; else this waits for a proof while the lease lasts.
                 held.check()
 
     def _forget(self, held: Held, topics: Sequence[str]) -> None:
@@ -232,6 +237,12 @@ class Client:
             holds = list(self._holds)
         for held in holds:
             held.told(topic, facts)
+
+    def _broke(self) -> None:
+        with self._lock:
+            holds = list(self._holds)
+        for held in holds:
+            held.doubt()
 
     def _tend(self, joined: bool) -> float | None:
         with self._lock:

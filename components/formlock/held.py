@@ -6,7 +6,6 @@ Lost is lost: a script whose lock has ended must not go on writing, so nothing h
 from __future__ import annotations
 
 import logging
-import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -15,26 +14,19 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from formlock.errors import FormLockError, Lost, NotHolder
-from formlock.line import CALL_WITHIN_S, Line
+from formlock.line import CALL_WITHIN_S, Line, now_ms
 from formlock.wamp_client import CallFailed, LineLost
 
 # How long the end of a block waits for the service, once to prove the lock and once to give it back.
 PROVE_WITHIN_S = 5.0
 RELEASE_WITHIN_S = 3.0
 RETRY_MS = 500
+# How often whoever waits for a proof looks at the own clock.
+LOOK_S = 0.2
 # Between two renewals, however short the lease.
 SHORTEST_MS = 50
 
 _log = logging.getLogger("formlock.client")
-
-
-def now_ms() -> int:
-    """Milliseconds of a clock that also runs while the machine sleeps (U7): time.monotonic stands still then, on Linux and macOS."""
-    if hasattr(time, "CLOCK_BOOTTIME"):
-        return time.clock_gettime_ns(time.CLOCK_BOOTTIME) // 1_000_000
-    if sys.platform == "darwin":
-        return time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1_000_000
-    return time.monotonic_ns() // 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +77,7 @@ class Held:
         self._line = line
         self._mode = mode
         self._clock = clock
-        self._lock = threading.RLock()
+        self._lock = threading.Condition()
         self._grants: dict[str, Grant] = {}
         self._last: dict[str, Mapping[str, Any]] = {}
         self._taken: dict[str, Mapping[str, Any]] = {}
@@ -93,6 +85,10 @@ class Held:
         self._released = False
         self._due: int | None = None
         self._sent: int | None = None
+        self.breaks = 0
+        """How often events may have been missed."""
+        self._proved = 0
+        """What `breaks` was when the last proof was asked for."""
 
     # -- what a script asks
 
@@ -124,6 +120,11 @@ class Held:
         return isinstance(self._verdict(), Lost)
 
     @property
+    def in_doubt(self) -> bool:
+        """Whether the line broke, or the process stood still, and the forms have not been proved since."""
+        return self._proved < self.breaks
+
+    @property
     def asked(self) -> tuple[Asker, ...]:
         """Who asks for any of the forms, and has not been answered."""
         return tuple(
@@ -138,28 +139,34 @@ class Held:
         return sum(len(facts.get("waiters", ())) for facts in self._newest())
 
     def check(self) -> None:
-        """Raise Lost when any of the forms is lost, by all that has been heard so far and by the own clock; NotHolder when they were
-        released. Costs nothing and asks nobody: call it before every write. `prove` asks."""
-        error = self._verdict()
-        if error is not None:
-            raise type(error)(error.message, **error.facts)
+        """Raise Lost when any of the forms is lost, by all that was heard and by the own clock; NotHolder when they were released.
+
+        Call it before every write: it asks nobody, and costs nothing. Only after the line broke, or the process stood still, when
+        something may have happened unheard, it waits until the line is mended and the forms are proved, at most for their lease.
+        """
+        if self._line.stood_still():
+            self.doubt()
+        with self._lock:
+            while self._verdict() is None and self.in_doubt:
+                self._lock.wait(LOOK_S)
+        self._raise()
 
     def prove(self, timeout_s: float = PROVE_WITHIN_S) -> None:
         """Ask the service whether all forms are held still, and renew them. Raises as `check`, or NotActive without an answer."""
-        self.check()
-        sent = [self._clock()]
+        self._raise()
+        sent = [(self._clock(), self.breaks)]
         limit = time.monotonic() + timeout_s
         renewal = {"locks": self._claims(), "tab": self.tab}
-        answer = self._line.call("renew", limit, renewal, lambda: sent.append(self._clock()))
-        self._renewed(sent[-1], answer)
-        self.check()
+        answer = self._line.call("renew", limit, renewal, lambda: sent.append((self._clock(), self.breaks)))
+        self._renewed(*sent[-1], answer)
+        self._raise()
 
     def keep(self, seconds: float, timeout_s: float = PROVE_WITHIN_S) -> None:
         """Tell all who ask that the forms are needed for so much longer; unanswered, they would be given away in a minute."""
         limit = time.monotonic() + timeout_s
         for form, facts in self._states():
             if facts.get("asks"):
-                self.check()
+                self._raise()
                 answer = {"form": form, "token": self.tokens[form], "tab": self.tab, "answer": "keep"}
                 self._line.call("answer", limit, {**answer, "keep_ms": round(seconds * 1000)})
 
@@ -193,9 +200,10 @@ class Held:
 
     # -- what the client says
 
-    def granted(self, grants: Sequence[Grant]) -> None:
-        """All forms are held now; what has been told of them meanwhile counts too."""
+    def granted(self, grants: Sequence[Grant], breaks: int) -> None:
+        """All forms are held now, as of when there had been so many breaks; what has been told of them meanwhile counts too."""
         with self._lock:
+            self._proved = breaks
             self._grants = {held.form: held for held in grants}
             self._due = min(held.renew_at for held in grants)
             for form, facts in list(self._last.items()):
@@ -223,6 +231,15 @@ class Held:
         with self._lock:
             return self._last.get(form, {"form": form})
 
+    def doubt(self) -> None:
+        """Events may have been missed."""
+        with self._lock:
+            self.breaks += 1
+            if self._due is not None:
+                self._due = self._clock()
+                self._sent = None
+        self._line.wake()
+
     def tend(self, joined: bool) -> int | None:
         """Renew when it is time to; when to be called again, in milliseconds of the clock."""
         now = self._clock()
@@ -240,26 +257,26 @@ class Held:
                 return now + RETRY_MS
             self._sent = now
             self._due = now + round(CALL_WITHIN_S * 1000)
-            claims = self._claims()
+            claims, breaks = self._claims(), self.breaks
         answer = session.calling(self._line.uris.procedure("renew"), {"locks": claims, "tab": self.tab})
-        answer.add_done_callback(lambda done: self._answered(now, done))
+        answer.add_done_callback(lambda done: self._answered(now, breaks, done))
         return self._due
 
     # -- inside
 
-    def _answered(self, sent: int, answer: Future[Any]) -> None:
+    def _answered(self, sent: int, breaks: int, answer: Future[Any]) -> None:
         with self._lock:
             if self._sent == sent:
                 self._sent = None
             try:
-                self._renewed(sent, answer.result())
+                self._renewed(sent, breaks, answer.result())
             except (LineLost, CallFailed, KeyError, TypeError, ValueError) as error:
                 _log.info("not renewed: %s", error)
                 if self._due is not None:
                     self._due = self._clock() + RETRY_MS
         self._line.wake()
 
-    def _renewed(self, sent: int, answer: Mapping[str, Any]) -> None:
+    def _renewed(self, sent: int, breaks: int, answer: Mapping[str, Any]) -> None:
         with self._lock:
             for said in answer["locks"]:
                 held = self._grants.get(said["form"])
@@ -270,8 +287,10 @@ class Held:
                     self._grants[held.form] = replace(new, deadline=max(held.deadline, new.deadline))
                 else:
                     self._lose(held.form, said.get("holder"))
+            self._proved = max(self._proved, breaks)
             if self._due is not None:
                 self._due = min(held.renew_at for held in self._grants.values())
+            self._lock.notify_all()
 
     def _consider(self, form: str, facts: Mapping[str, Any]) -> None:
         """Whether what is told means that the form is lost, or that it has to be proved now."""
@@ -299,7 +318,13 @@ class Held:
                 holder = holder or taken.get("by")
             said = {name: value for name, value in facts.items() if value is not None}
             self._lost = Lost(form=form, holder=holder, **said)
+            self._lock.notify_all()
             _log.warning("%s is lost: %s", form, said or holder)
+
+    def _raise(self) -> None:
+        error = self._verdict()
+        if error is not None:
+            raise type(error)(error.message, **error.facts)
 
     def _verdict(self) -> FormLockError | None:
         with self._lock:

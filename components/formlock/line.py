@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import random
+import sys
 import threading
 import time
 from collections import Counter
@@ -24,6 +25,9 @@ JOIN_WITHIN_S = 5.0
 CALL_WITHIN_S = 5.0
 # Between tries to connect: doubled from the first to the last, and spread, so that many who lost their router do not return at once.
 FIRST_PAUSE_S, LAST_PAUSE_S = 0.1, 2.0
+# The line's thread looks at the clock at least so often; a longer gap means that the process stood still, or its machine slept.
+BEAT_S = 1.0
+STOOD_STILL_MS = 3_000
 # Between two tries of a call that the service could not take.
 RETRY_S = 0.2
 
@@ -37,9 +41,19 @@ FINAL = frozenset(
 _log = logging.getLogger("formlock.client")
 
 
+def now_ms() -> int:
+    """Milliseconds of a clock that also runs while the machine sleeps (U7): time.monotonic stands still then, on Linux and macOS."""
+    if hasattr(time, "CLOCK_BOOTTIME"):
+        return time.clock_gettime_ns(time.CLOCK_BOOTTIME) // 1_000_000
+    if sys.platform == "darwin":
+        return time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1_000_000
+    return time.monotonic_ns() // 1_000_000
+
+
 class Line:
     """`heard(topic, facts)` is told each event, on a thread of the session. `tend(joined)` is called on the line's own thread when a
-    new session has begun (joined), after a `wake`, and when as many seconds have passed as it returned (None: any)."""
+    new session has begun (joined), after a `wake`, and when as many seconds have passed as it returned (None: any). `broke` is
+    called, on any thread, when events may have been missed: a session has ended, or the process stood still."""
 
     def __init__(
         self,
@@ -49,6 +63,7 @@ class Line:
         uris: Uris,
         heard: Callable[[str, Mapping[str, Any]], None],
         tend: Callable[[bool], float | None],
+        broke: Callable[[], None],
     ) -> None:
         if not url.startswith(("ws://", "wss://")):
             raise ValueError(f"{url!r} is no address of a WebSocket: it begins with ws:// or wss://")
@@ -58,6 +73,8 @@ class Line:
         self._authextra = dict(authextra)
         self._heard = heard
         self._tend = tend
+        self._broke = broke
+        self._beat = now_ms()
         self._changed = threading.Condition()
         self._session: Session | None = None
         self._topics: Counter[str] = Counter()
@@ -136,6 +153,10 @@ class Line:
         if session is not None:
             session.unsubscribe(topic)
 
+    def stood_still(self) -> bool:
+        """Whether the process has just gone on after a while, so that not even the line's thread has noticed yet."""
+        return self._session is not None and now_ms() - self._beat > STOOD_STILL_MS
+
     def wake(self) -> None:
         """Let the line's thread tend now."""
         with self._changed:
@@ -207,11 +228,13 @@ class Line:
         return session
 
     def _ended(self) -> None:
+        self._broke()
         with self._changed:
             self._changed.notify_all()
 
     def _attend(self, session: Session) -> None:
         """For as long as the session lasts."""
+        self._beat = now_ms()
         with self._changed:
             # Topics that somebody came to want since `_join` looked: whoever wants them waits for this session and subscribes then.
             self._session = session
@@ -219,15 +242,18 @@ class Line:
             self._changed.notify_all()
         joined = True
         while True:
-            due_s = self._tend(joined)
+            due_s = min(BEAT_S, self._tend(joined) or BEAT_S)
             joined = False
             with self._changed:
                 if not (self._woken or self._closed or session.over.is_set()):
                     self._changed.wait(due_s)
                 self._woken = False
+                before, self._beat = self._beat, now_ms()
                 if self._closed or session.over.is_set():
                     self._session = None
                     break
+            if self._beat - before > STOOD_STILL_MS:
+                self._broke()
         session.drop()
 
     def _idle(self, seconds: float) -> None:

@@ -191,6 +191,28 @@ def test_gives_up_by_its_own_clock(router: FakeRouter, service: Service) -> None
         held.check()
 
 
+def test_in_doubt_for_as_long_as_the_lease(router: FakeRouter, service: Service) -> None:
+    """A line that does not come back: the check waits as long as the own lease lasts, and then the form is lost."""
+    service.lease_ms = 1_000
+    with pytest.raises(Lost) as lost, hold(FORM, user="import", url=router.url) as held:  # noqa: PT012
+        router.stop()
+        eventually(lambda: held.in_doubt)
+        held.check()
+        pytest.fail("nothing was proved")
+    assert lost.value.facts["cause"] == "not_renewed"
+
+
+def test_a_process_that_stood_still(router: FakeRouter, service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    """U7: after a stop or a sleep nothing is believed until it is proved, though no line has broken."""
+    with pytest.raises(Lost), hold(FORM, user="import", url=router.url) as held:  # noqa: PT012
+        service.lost.add(10)
+        held.check()
+        real = line_module.now_ms
+        monkeypatch.setattr(line_module, "now_ms", lambda: real() + line_module.STOOD_STILL_MS + 1_000)
+        held.check()
+        pytest.fail("it was lost, and the check was to ask for that")
+
+
 def test_lost_answers_are_asked_for_again(router: FakeRouter, service: Service) -> None:
     """An answer that never comes costs a second try of the same attempt: the same rid, so that it is the same grant."""
     first = [SILENCE]
@@ -229,13 +251,17 @@ def test_a_broken_line_is_mended(router: FakeRouter, service: Service) -> None:
 
 
 def test_a_router_that_comes_back(router: FakeRouter, service: Service) -> None:
-    """U2: away and started again on the same port: the script holds what it held; a release waits a little for the line."""
+    """U2: away and started again on the same port: until the token is proved a check waits, and then the script goes on with it."""
     with hold(FORM, user="import", url=router.url) as held:
         router.stop()
+        eventually(lambda: held.in_doubt)
+        assert not held.lost
+        starting = threading.Timer(0.3, router.start)
+        starting.start()
         held.check()
-        router.start()
-        router.wait_for(lambda: router.count("renew") >= 1)
-        held.check()
+        assert router.count("renew") >= 1
+        assert not held.in_doubt
+        starting.join()
     assert router.count("unlock") == 1
 
 
@@ -244,7 +270,9 @@ def test_lost_while_the_line_was_down(router: FakeRouter, service: Service) -> N
     with pytest.raises(Lost), hold(FORM, user="import", url=router.url) as held:  # noqa: PT012
         service.lost.add(10)
         router.cut()
-        eventually(lambda: held.lost)
+        eventually(lambda: held.in_doubt or held.lost)
+        held.check()
+        pytest.fail("it was lost, and the check was to wait for that")
 
 
 def test_yields_when_asked(router: FakeRouter, service: Service) -> None:
