@@ -25,6 +25,8 @@ JOIN_WITHIN_S = 5.0
 CALL_WITHIN_S = 5.0
 # Between tries to connect: doubled from the first to the last, and spread, so that many who lost their router do not return at once.
 FIRST_PAUSE_S, LAST_PAUSE_S = 0.1, 2.0
+# A session that lasted so long makes the next pause a first one again.
+GOOD_S = 5.0
 # The line's thread looks at the clock at least so often; a longer gap means that the process stood still, or its machine slept.
 BEAT_S = 1.0
 STOOD_STILL_MS = 3_000
@@ -210,8 +212,11 @@ class Line:
                 _log.info("no line: %s", error)
                 self._idle(next(pauses))
             else:
-                pauses = _pauses()
+                began = time.monotonic()
                 self._attend(session)
+                if time.monotonic() - began > GOOD_S:
+                    pauses = _pauses()
+                self._idle(next(pauses))
 
     def _join(self) -> Session:
         session = Session.join(self.url, self._realm, self._authextra, JOIN_WITHIN_S, self._heard, self._ended)

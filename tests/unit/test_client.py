@@ -149,6 +149,20 @@ def test_events_of_before_the_grant_take_nothing(router: FakeRouter, service: Se
         held.check()
 
 
+def test_taken_over_before_the_answer_is_read(router: FakeRouter, service: Service) -> None:
+    """What is told of the form before the script knows its grant counts, too."""
+
+    def lock(facts: dict[str, Any]) -> Any:
+        answer = service.lock(facts)
+        service.tell("takeover", by={"user": "bob", "name": "Bob"}, reason="")
+        return answer
+
+    router.procedures["lock"] = lock
+    with pytest.raises(Lost), hold(FORM, user="import", url=router.url) as held:  # noqa: PT012
+        held.check()
+        pytest.fail("it was lost before it was known")
+
+
 def test_renewed_by_itself(router: FakeRouter, service: Service) -> None:
     """The lease is renewed in the background, by all tokens at once, and the newest receipt is there."""
     service.lease_ms, service.renew_ms = 2_000, 60
@@ -487,6 +501,40 @@ def test_many_holds_from_many_threads(router: FakeRouter, service: Service) -> N
     assert not errors
     assert len({facts["tab"] for facts in calls(router, "lock")}) == router.count("unlock") == 40
     assert len(router.hellos) == 1
+
+
+def test_many_holds_over_a_line_that_breaks(router: FakeRouter, service: Service) -> None:
+    """Lines that break at any moment: every block is entered and left, nothing waits for ever, and nothing is lost by it."""
+    service.lease_ms, service.renew_ms = 20_000, 30
+    errors: list[BaseException] = []
+    blocks: list[int] = []
+    done = threading.Event()
+    with Client(router.url, user="import") as client:
+
+        def work(number: int) -> None:
+            try:
+                while len(router.hellos) < 15:
+                    with client.hold(f"com.example.form.invoice.{number}", timeout_s=20) as held:
+                        held.check()
+                    blocks.append(number)
+            except BaseException as error:  # noqa: BLE001 (shown below)
+                errors.append(error)
+
+        def cut() -> None:
+            while not done.wait(0.07):
+                router.cut()
+
+        threads = [threading.Thread(target=work, args=[number]) for number in range(6)]
+        cutter = threading.Thread(target=cut)
+        for thread in [*threads, cutter]:
+            thread.start()
+        for thread in threads:
+            thread.join(60)
+        done.set()
+        cutter.join()
+        assert not any(thread.is_alive() for thread in threads)
+    assert not errors
+    assert len({facts["tab"] for facts in calls(router, "lock")}) == len(blocks) >= 6
 
 
 def test_the_session_alone(router: FakeRouter) -> None:
