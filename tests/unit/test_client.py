@@ -513,7 +513,7 @@ def test_many_holds_over_a_line_that_breaks(router: FakeRouter, service: Service
 
         def work(number: int) -> None:
             try:
-                while len(router.hellos) < 15:
+                while len(router.hellos) < 5:
                     with client.hold(f"com.example.form.invoice.{number}", timeout_s=20) as held:
                         held.check()
                     blocks.append(number)
