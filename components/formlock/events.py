@@ -14,8 +14,13 @@ from formlock.model import FormId, Owner
 Cause = Literal["unlock", "left", "expired", "session_lost", "unclaimed", "asked", "idle", "max_hold", "long_over"]
 
 
-class Event(Struct, frozen=True, gc=False):
-    """The root. `owner` is whom it is about: the holder, or whoever waits or was refused."""
+class _Named(Struct, frozen=True, gc=False, kw_only=True):
+    name: str = ""
+
+
+class Event(_Named, frozen=True, gc=False):
+    """The root. `owner` is whom it is about: the holder, or whoever waits or was refused; `name` what people call them, as far as
+    that is known."""
 
     public: ClassVar[bool]
     changes: ClassVar[bool] = True

@@ -219,6 +219,10 @@ class FormState(Struct, frozen=True, gc=False):
         times += [left.reserved_until if self.waiters and left.reserved_until else left.resumable_until for left in self.lefts]
         return min((at for at in times if at is not None), default=None)
 
+    def of_token(self, token: int) -> Lease | None:
+        """The lease of this grant, as long as it lasts."""
+        return next((lease for lease in self.holds if lease.token == token), None)
+
     def held(self, section: str) -> tuple[Lease, ...]:
         """The leases that somebody who wants this section meets."""
         wanted = FormId("", "", section)
@@ -246,6 +250,17 @@ class FormState(Struct, frozen=True, gc=False):
 
 def _calm(lease: Lease) -> Contest | None:
     return replace(lease.contest, ask_until=None, kept_until=None) if lease.contest is not None else None
+
+
+class Draft(Struct, frozen=True, gc=False):
+    """What the owner of a grant had not saved when it lost the form; `content` is JSON. A grant has one: a later takes its place."""
+
+    form: FormId
+    owner: Owner
+    name: str
+    token: int
+    wall: int
+    content: bytes
 
 
 class Query(Struct, frozen=True, gc=False):

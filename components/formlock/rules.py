@@ -87,9 +87,8 @@ def decide(state: FormState, command: Command, now: int, wall: int, policy: Poli
         _serve(case)
         reply = _HANDLERS[type(command)](case, command)
         if isinstance(reply, Refusal) and not isinstance(command, (Tick, SessionLost)):
-            case.happened(
-                Refused, command.owner, section=getattr(command, "section", ""), call=_CALLS[type(command)], error=reply.error.name
-            )
+            section, name = getattr(command, "section", ""), getattr(command, "name", "")
+            case.happened(Refused, command.owner, 0, section, name, call=_CALLS[type(command)], error=reply.error.name)
     _serve(case)
     return Decision(case.state, reply, tuple(case.events), tuple(case.states), tuple(case.probes))
 
@@ -125,19 +124,18 @@ class _Case:
         self.states: list[FormState] = []
         self.probes: list[int] = []
 
-    def happened(self, kind: type[Event], owner: Owner, token: int = 0, section: str = "", **facts: Any) -> None:
+    def happened(self, kind: type[Event], owner: Owner, token: int = 0, section: str = "", name: str = "", **facts: Any) -> None:
         """An event, with the next rev if it is public."""
         if kind.public:
             self.state = replace(self.state, rev=self.state.rev + 1)
         form = self.state.form
-        self.events.append(
-            kind(FormId(form.type, form.id, section) if section else form, owner, token, self.state.rev, self.wall, **facts)
-        )
+        form = FormId(form.type, form.id, section) if section else form
+        self.events.append(kind(form, owner, token, self.state.rev, self.wall, name=name, **facts))
         self.states.append(self.state)
 
     def told(self, kind: type[Event], lease: Lease, **facts: Any) -> None:
         """An event about a lease."""
-        self.happened(kind, lease.owner, lease.token, lease.section, **facts)
+        self.happened(kind, lease.owner, lease.token, lease.section, lease.name, **facts)
 
     def change(self, lease: Lease, **facts: Any) -> Lease:
         """The lease with these facts, in its place."""
@@ -152,7 +150,7 @@ class _Case:
 
     def of_token(self, token: int) -> Lease | None:
         """The lease of this grant, as long as it lasts."""
-        return next((lease for lease in self.state.holds if lease.token == token), None)
+        return self.state.of_token(token)
 
     def number(self) -> int:
         """The next number of a waiter or an ask."""
@@ -432,7 +430,7 @@ def _queue(case: _Case, command: Lock, waiting: Waiter | None, blockers: Sequenc
         changed = replace(waiting, **facts)
         case.state = replace(case.state, waiters=tuple(changed if other is waiting else other for other in case.state.waiters))
         if waiting.session != command.session:
-            case.happened(Reattached, command.owner, section=command.section, session=command.session)
+            case.happened(Reattached, command.owner, 0, command.section, command.name, session=command.session)
         number = waiting.number
     elif len(case.state.waiters) >= policy.max_waiters or command.waits >= policy.max_waits_per_user:
         return Refusal(TooMany)
@@ -440,7 +438,7 @@ def _queue(case: _Case, command: Lock, waiting: Waiter | None, blockers: Sequenc
         number = case.number()
         waiter = Waiter(number=number, owner=command.owner, since_wall=case.wall, section=command.section, **facts)
         case.state = replace(case.state, waiters=(*case.state.waiters, waiter))
-        case.happened(Queued, command.owner, section=command.section, number=number)
+        case.happened(Queued, command.owner, 0, command.section, command.name, number=number)
     for blocker in blockers:
         if isinstance(blocker, Lease):
             _contend(case, blocker)
@@ -459,7 +457,7 @@ def _leave_queue(case: _Case, command: LeaveQueue) -> Reply:
 
 def _forget(case: _Case, waiter: Waiter, cause: str) -> None:
     case.state = replace(case.state, waiters=tuple(other for other in case.state.waiters if other is not waiter))
-    case.happened(LeftQueue, waiter.owner, section=waiter.section, number=waiter.number, cause=cause)
+    case.happened(LeftQueue, waiter.owner, 0, waiter.section, waiter.name, number=waiter.number, cause=cause)
 
 
 def _detach_waiter(case: _Case, waiter: Waiter, grace_ms: int) -> None:
@@ -468,7 +466,7 @@ def _detach_waiter(case: _Case, waiter: Waiter, grace_ms: int) -> None:
         return
     gone = replace(waiter, session=None, deadline=case.now + grace_ms)
     case.state = replace(case.state, waiters=tuple(gone if other is waiter else other for other in case.state.waiters))
-    case.happened(Detached, waiter.owner, section=waiter.section)
+    case.happened(Detached, waiter.owner, 0, waiter.section, waiter.name)
 
 
 def _contend(case: _Case, lease: Lease) -> Lease:
@@ -540,9 +538,10 @@ def _answer(case: _Case, command: Answer) -> Reply:
 
 def _takeover(case: _Case, command: Takeover) -> Reply:
     own = _own(case.state, command)
-    here = own is not None and own.session == command.session and own.mode == "exclusive"
-    if own is not None and (here or own.token == command.expected_token or (command.rid and own.rid == command.rid)):
-        # It has come about, or was not needed.
+    if own is not None and (
+        own.mode == "exclusive" or own.token == command.expected_token or (command.rid and own.rid == command.rid)
+    ):
+        # It has come about (the call that waited asks again), or was not needed.
         return _attach(case, own, command.session) if own.session in (None, command.session) else Refusal(FormLocked, same_user=True)
     if _repeated(case, command):
         return Refusal(Lost)
@@ -573,7 +572,8 @@ def _take(case: _Case, lease: Lease, command: Takeover, same_user: bool) -> Repl
         case.now + handover_ms,
         command.section,
     )
-    if handover_ms and lease.session is not None and not same_user and not lease.machine and not lease.unclaimed:
+    # One that has begun lasts as long as the holder was told, whatever the policy says now.
+    if (underway or handover_ms) and lease.session is not None and not same_user and not lease.machine and not lease.unclaimed:
         if underway is None:
             lease = case.contest(lease, handover=handover)
             case.told(HandoverBegan, lease, by=command.owner, by_name=command.name, reason=command.reason)

@@ -18,7 +18,8 @@ from tests.support.client import joined
 from tests.support.node import Node, without, worker_of
 from tests.support.worker import WorkerProcess, answered
 
-pytestmark = pytest.mark.node
+# Each test starts nodes of its own.
+pytestmark = [pytest.mark.node, pytest.mark.timeout(300)]
 
 FORM, OTHER = "com.example.form.test.killed", "com.example.form.test.other"
 
@@ -26,7 +27,7 @@ FORM, OTHER = "com.example.form.test.killed", "com.example.form.test.other"
 def quick(config: dict[str, Any]) -> None:
     """Short leases and pings, so that a test sees their end."""
     without("bridge", "demo")(config)
-    policy = {"ttl_ms": 6_000, "renew_ms": 2_000, "grace_ms": 1_000, "reserve_ms": 500}
+    policy = {"ttl_ms": 6_000, "renew_ms": 2_000, "grace_ms": 1_000, "reserve_ms": 500, "contended_grace_ms": 1_000}
     worker_of(config, "locks")["components"][0]["extra"]["policy"] = policy
     options = config["workers"][0]["transports"][0]["paths"]["ws"]["options"]
     options |= {"auto_ping_interval": 1_000, "auto_ping_timeout": 1_000}

@@ -14,7 +14,8 @@ import pytest
 
 from tests.support.node import Node
 
-pytestmark = pytest.mark.node
+# Each test starts nodes of its own.
+pytestmark = [pytest.mark.node, pytest.mark.timeout(300)]
 
 WITHIN_S = 30
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -47,6 +48,7 @@ class Node:
         self._place(config)
         if change is not None:
             change(config)
+        shutil.copy(ROOT / ".crossbar" / "policy.toml", self.folder)
         (self.folder / "config.json").write_text(json.dumps(config, indent=1))
 
     def _place(self, config: dict[str, Any]) -> None:

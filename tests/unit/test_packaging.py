@@ -63,6 +63,7 @@ def test_sdist_has_no_secrets(built: Path) -> None:
     assert {name for name in names if name.startswith(".crossbar")} == {
         ".crossbar/config.yaml",
         ".crossbar/router.yaml",
+        ".crossbar/policy.toml",
     }
     assert "components/formlock/rules.py" in names
     assert "web/formlock/dist/formlock.js" in names
@@ -77,7 +78,8 @@ def test_git_keeps_secrets_out() -> None:
     tracked = subprocess.run(
         ["git", "-C", str(ROOT), "ls-files", ".crossbar"], check=True, capture_output=True, text=True
     ).stdout.split()
-    assert set(tracked) <= {".crossbar/config.yaml", ".crossbar/router.yaml", ".crossbar/production.yaml"}
+    shipped = {f".crossbar/{name}" for name in ("config.yaml", "router.yaml", "production.yaml", "policy.toml")}
+    assert set(tracked) <= shipped
 
 
 def test_a_backend_loads_nothing_of_the_server() -> None:
