@@ -273,6 +273,7 @@ async def test_kill_9_of_the_whole_node(tmp_path: Path, form: str) -> None:
             held: Held = await aside(lambda: client.lock(form))
             token = held.token
             node.kill()
+            await aside(lambda: eventually(lambda: held.in_doubt))
             checking = aside(held.check)
             await aside(node.start)
             await checking.addTimeout(WITHIN_S, reactor)
