@@ -20,7 +20,8 @@ class States:
     def __init__(self, first_token: int) -> None:
         self._first_token = first_token
         self._states: dict[FormId, FormState] = {}
-        self._by_session: dict[int, set[FormId]] = {}
+        # In the order of coming (a set would have another order on each run).
+        self._by_session: dict[int, dict[FormId, None]] = {}
         # Forms with a lease or a waiter, in order, so that they can be listed in pages.
         self._held: SortedSet[FormId] = SortedSet()
         self._waits: Counter[str] = Counter()
@@ -42,7 +43,7 @@ class States:
         for session in sessions_before - sessions_after:
             self._unindex(session, form)
         for session in sessions_after - sessions_before:
-            self._by_session.setdefault(session, set()).add(form)
+            self._by_session.setdefault(session, {})[form] = None
         if (before is not None and before.waiters) or state.waiters:
             self._waits.subtract(waiter.owner.user for waiter in (before.waiters if before is not None else ()))
             self._waits.update(waiter.owner.user for waiter in state.waiters)
@@ -113,7 +114,7 @@ class States:
 
     def _unindex(self, session: int, form: FormId) -> None:
         forms = self._by_session[session]
-        forms.discard(form)
+        forms.pop(form, None)
         if not forms:
             del self._by_session[session]
 

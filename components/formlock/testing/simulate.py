@@ -1,0 +1,114 @@
+"""The simulator: the real service in a world of pages, lines, crashes and clocks that one seed decides.
+
+    python -m formlock.testing.simulate --seed 7 [--count 1] [--steps 4000] [--forms 2] [--clients 5]
+
+A run that breaks a promise (simulation/truth.py has all of them) prints its last steps and the command that repeats it; the same
+seed and numbers always give the same run. Fewer `--steps` begin the quiet end earlier: that is how a failing run is made short.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from enum import Enum
+
+from formlock.commands import Reply
+from formlock.testing.simulation.messages import Call
+from formlock.testing.simulation.world import World
+
+SHOWN = 60
+
+
+@dataclass
+class Tally:
+    """What runs have done."""
+
+    steps: int = 0
+    seconds: int = 0
+    """Simulated ones."""
+    grants: int = 0
+    claims: int = 0
+    saves: int = 0
+    late: int = 0
+    ends: Counter[str] = field(default_factory=Counter)
+    excuses: Counter[str] = field(default_factory=Counter)
+
+    def add(self, world: World) -> None:
+        """One more."""
+        self.steps += world.steps
+        self.seconds += (world.clock.now() - 1_000_000) // 1_000
+        self.grants += len(world.truth.grants)
+        self.claims += world.application.claims
+        self.saves += world.application.saves
+        self.late += world.application.late
+        self.ends.update(world.truth.ends)
+        self.excuses.update(world.truth.excuses)
+
+
+class Failed(AssertionError):
+    """A run that broke a promise; its text is the report."""
+
+
+def simulate(seed: int, *, steps: int = 4_000, forms: int = 2, clients: int = 5, tally: Tally | None = None) -> Tally:
+    """One run; Failed with the story of its end when a promise is broken, or anything unexpected is raised."""
+    tally = tally if tally is not None else Tally()
+    world = World(seed, forms=forms, clients=clients)
+    try:
+        world.run(steps)
+    except Exception as error:
+        raise Failed(story(world, error, seed, steps)) from error
+    finally:
+        tally.add(world)
+        world.disk.connection.close()
+    return tally
+
+
+def story(world: World, error: Exception, seed: int, steps: int) -> str:
+    """The last steps, and how to repeat them."""
+    lines = [f"{at / 1_000:>10.3f}  {' '.join(told(part) for part in parts)}" for at, parts in list(world.notes)[-SHOWN:]]
+    numbers = f"--seed {seed} --steps {steps} --forms {len(world.records)} --clients {world.clients}"
+    return "\n".join(
+        [
+            *lines,
+            f"{type(error).__name__} in step {world.steps}: {error}",
+            f"again: python -m formlock.testing.simulate {numbers}   (shorter: --steps {min(steps, world.steps)})",
+        ]
+    )
+
+
+def told(part: object) -> str:
+    """In one line."""
+    if isinstance(part, Call):
+        return f"[{part.number}] " + ", ".join(f"{form} {command}" for form, command in part.wanted)
+    if isinstance(part, Enum | Reply):
+        return str(part)
+    return str(part)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command."""
+    parser = argparse.ArgumentParser(prog="python -m formlock.testing.simulate", description="Run the lock service in a simulated world.")
+    for name, default in (("seed", 0), ("count", 1), ("steps", 4_000), ("forms", 2), ("clients", 5)):
+        parser.add_argument(f"--{name}", type=int, default=default)
+    given = parser.parse_args(arguments)
+    tally, began, failed = Tally(), time.monotonic(), 0
+    for seed in range(given.seed, given.seed + given.count):
+        try:
+            simulate(seed, steps=given.steps, forms=given.forms, clients=given.clients, tally=tally)
+        except Failed as failure:
+            failed += 1
+            sys.stdout.write(f"{failure}\n")
+    took = time.monotonic() - began
+    sys.stdout.write(
+        f"{given.count} runs, {failed} failed; {tally.steps} steps ({tally.steps / took:.0f} a second), {tally.seconds} s simulated, "
+        f"{tally.grants} grants, {tally.claims} claims, {tally.saves} saves, {tally.late} late ones refused\n"
+        f"ends: {dict(tally.ends.most_common())}\nexceptions: {dict(tally.excuses.most_common())}\n"
+    )
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
