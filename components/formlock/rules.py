@@ -232,14 +232,15 @@ def _lock(case: _Case, command: Lock) -> Reply:
         # Another wish: it goes to the end of the line.
         _forget(case, waiting, "left")
         waiting = None
-    blockers = _blockers(case.state, command, waiting.number if waiting is not None else None)
+    back = next(
+        (left for left in case.state.lefts if (left.lease.owner, left.lease.section) == (command.owner, command.section)), None
+    )
+    # A page that reloads comes before the line.
+    blockers = _blockers(case.state, command, 0 if back is not None else waiting.number if waiting is not None else None)
     if blockers:
         if command.wait:
             return _queue(case, command, waiting, blockers)
         return Refusal(FormLocked, same_user=all(b.owner.user == command.owner.user for b in blockers))
-    back = next(
-        (left for left in case.state.lefts if (left.lease.owner, left.lease.section) == (command.owner, command.section)), None
-    )
     if back is not None:
         return _resume(case, command, back)
     reserved = _reserved(case, command)

@@ -90,9 +90,7 @@ class Rules(RuleBasedStateMachine):
         assert after.token >= before.token, "a token fell"
         if not any(event.changes for event in decision.events):
             assert isinstance(decision.reply, Refusal) == any(isinstance(event, Refused) for event in decision.events)
-            assert (before.token, before.rev, before.number) == (after.token, after.rev, after.number), (
-                "a change nobody hears of"
-            )
+            assert (before.token, before.rev, before.number) == (after.token, after.rev, after.number), "a change nobody hears of"
             assert [(h.token, h.session) for h in before.holds] == [(h.token, h.session) for h in after.holds]
             assert [(w.number, w.session) for w in before.waiters] == [(w.number, w.session) for w in after.waiters]
         for lease in after.holds:
