@@ -81,6 +81,7 @@ class Handover:
     machine: bool
     rid: str
     until: int
+    section: str = ""
 
 
 @dataclass(frozen=True, slots=True)

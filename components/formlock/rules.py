@@ -233,7 +233,12 @@ def _lock(case: _Case, command: Lock) -> Reply:
         _forget(case, waiting, "left")
         waiting = None
     back = next(
-        (left for left in case.state.lefts if (left.lease.owner, left.lease.section) == (command.owner, command.section)), None
+        (
+            left
+            for left in case.state.lefts
+            if (left.lease.owner, left.lease.section, left.lease.mode) == (command.owner, command.section, command.mode)
+        ),
+        None,
     )
     # A page that reloads comes before the line.
     blockers = _blockers(case.state, command, 0 if back is not None else waiting.number if waiting is not None else None)
@@ -250,7 +255,7 @@ def _lock(case: _Case, command: Lock) -> Reply:
 
 
 def _give(
-    case: _Case, wish: Wish | Waiter | Handover, session: int, claim_ms: int | None = None, *, section: str | None = None,
+    case: _Case, wish: Wish | Waiter | Handover, session: int, claim_ms: int | None = None, *,
     long_wall: int | None = None, number: int | None = None,
 ) -> Lease:  # fmt: skip
     """A new grant, with a token that nobody had before. `claim_ms`: the owner has to say that it is there."""
@@ -264,7 +269,7 @@ def _give(
         deadline=now + (policy.ttl_ms if claim_ms is None else claim_ms),
         note=wish.note,
         heard_at=now,
-        section=section if section is not None else getattr(wish, "section", ""),
+        section=wish.section,
         mode=getattr(wish, "mode", "exclusive"),
         machine=wish.machine,
         unclaimed=claim_ms is not None,
@@ -417,13 +422,13 @@ def _release(case: _Case, lease: Lease, cause: Cause) -> None:
     handover = lease.contest.handover if lease.contest is not None else None
     if handover is not None:
         # Whoever wanted to take it over has it without more ado.
-        _give(case, handover, handover.session, section=lease.section)
+        _hand(case, handover)
 
 
 # -- the line
 
 
-def _queue(case: _Case, command: Lock, waiting: Waiter | None, blockers: Sequence[Lease | Waiter]) -> Reply:
+def _queue(case: _Case, command: Lock, waiting: Waiter | None, blockers: Sequence[Lease | Waiter | Handover]) -> Reply:
     policy = case.policy
     if not policy.queue:
         return Refusal(FormLocked)
@@ -543,14 +548,19 @@ def _answer(case: _Case, command: Answer) -> Reply:
 
 def _takeover(case: _Case, command: Takeover) -> Reply:
     own = _own(case.state, command)
-    if own is not None and (own.token == command.expected_token or _repeated(case, command) is not None):
+    if (
+        own is not None
+        and own.mode == command.mode
+        and (own.token == command.expected_token or _repeated(case, command) is not None)
+    ):
         # It has come about, or was not needed.
         return _attach(case, own, command.session) if own.session in (None, command.session) else Refusal(FormLocked, same_user=True)
     attempt = _repeated(case, command)
     if attempt is not None:
         return Refusal(Lost)
     lease = case.of_token(command.expected_token)
-    others = [held for held in case.state.held(command.section) if held is not lease and held.owner != command.owner]
+    others = [held for held in case.state.holds if held is not lease and held.owner != command.owner and _meet(command, held)]
+    others += [held for held in case.state.holds if held is not lease and held.owner == command.owner and _conflict(command, held)]
     if lease is None or others or not FormId("", "", lease.section).overlaps(FormId("", "", command.section)):
         # Somebody else has it than the one who was seen: look again before you take it from them.
         return Refusal(Conflict)
@@ -562,7 +572,7 @@ def _takeover(case: _Case, command: Takeover) -> Reply:
 
 def _take(case: _Case, lease: Lease, command: Takeover, same_user: bool) -> Reply:
     underway = lease.contest.handover if lease.contest is not None else None
-    if underway is not None and underway.owner != command.owner:
+    if underway is not None and (underway.owner, underway.section) != (command.owner, command.section):
         return Refusal(Conflict)
     handover_ms = case.policy.handover_ms
     handover = underway or Handover(
@@ -574,13 +584,14 @@ def _take(case: _Case, lease: Lease, command: Takeover, same_user: bool) -> Repl
         command.machine,
         command.rid,
         case.now + handover_ms,
+        command.section,
     )
     if handover_ms and lease.session is not None and not same_user and not lease.machine and not lease.unclaimed:
         if underway is None:
             lease = case.contest(lease, handover=handover)
             case.told(HandoverBegan, lease, by=command.owner, by_name=command.name, reason=command.reason)
         return Wait(handover.until)
-    return _yours(case, _move(case, lease, handover, section=command.section))
+    return _yours(case, _move(case, lease, handover))
 
 
 def _hand_over(case: _Case, command: HandOver) -> Reply:
@@ -592,11 +603,20 @@ def _hand_over(case: _Case, command: HandOver) -> Reply:
     return Freed()
 
 
-def _move(case: _Case, lease: Lease, handover: Handover, section: str | None = None) -> Lease:
+def _move(case: _Case, lease: Lease, handover: Handover) -> Lease:
     """The old holder is told before anybody hears of the new one."""
     case.state = replace(case.state, holds=tuple(held for held in case.state.holds if held is not lease))
     case.told(TakenOver, lease, by=handover.owner, by_name=handover.name, reason=handover.reason)
-    return _give(case, handover, handover.session, section=lease.section if section is None else section)
+    return _hand(case, handover)
+
+
+def _hand(case: _Case, handover: Handover) -> Lease:
+    """To whoever takes over. What they shared with others so far goes up in it."""
+    for lease in case.state.holds:
+        if (lease.owner, lease.section) == (handover.owner, handover.section):
+            case.state = replace(case.state, holds=tuple(held for held in case.state.holds if held is not lease))
+            case.told(Released, lease, cause="takeover")
+    return _give(case, handover, handover.session)
 
 
 # -- after an absence
@@ -616,12 +636,10 @@ def _recover(case: _Case, command: Recovered) -> None:
 def _clock_again(case: _Case, lease: Lease) -> Lease:
     """What is known by wall time only, by the clock of now; whoever is asked has the whole time again."""
     facts: dict[str, Any] = {}
-    if lease.ends_wall is not None:
-        ends_at = case.now + max(0, lease.ends_wall - case.wall)
-        facts |= {
-            "ends_at": ends_at,
-            "warn_at": max(case.now, ends_at - case.policy.warn_ms) if lease.ends_at is None or lease.warn_at is not None else None,
-        }
+    if lease.ends_wall is not None and lease.ends_at is None:
+        # The wall clock may have been set: what was promised by a renewal just before is kept in any case.
+        ends_at = case.now + max(case.policy.ttl_ms, lease.ends_wall - case.wall)
+        facts |= {"ends_at": ends_at, "warn_at": max(case.now, ends_at - case.policy.warn_ms)}
     if lease.idle_wall is not None and case.policy.idle_release_ms:
         facts["idle_until"] = case.now + case.policy.idle_release_ms
     lease = case.change(lease, **facts) if facts else lease
@@ -634,8 +652,9 @@ def _clock_again(case: _Case, lease: Lease) -> Lease:
 
 
 def _recover_lease(case: _Case, lease: Lease, alive: bool, grace_ms: int) -> None:
-    if lease.long_wall is not None:
-        lease = case.change(lease, deadline=case.now + max(0, lease.long_wall - case.wall))
+    if lease.long_wall is not None and lease.deadline is None:
+        # As above: its owner's page may count on what it was last answered.
+        lease = case.change(lease, deadline=case.now + max(case.policy.ttl_ms, lease.long_wall - case.wall))
     if alive:
         case.change(lease, deadline=_fresh(case, lease), heard_at=case.now, probe=None)
     elif _ends_with_session(lease.owner) or lease.unclaimed:
@@ -655,18 +674,26 @@ def _own(state: FormState, wish: Wish) -> Lease | None:
     return next((lease for lease in state.holds if (lease.owner, lease.section) == (wish.owner, wish.section)), None)
 
 
-def _blockers(state: FormState, wish: Wish | Waiter, number: int | None) -> list[Lease | Waiter]:
-    """The leases that keep this wish out, then whoever is earlier in line, there, and wants what it would keep."""
-    part = FormId("", "", wish.section)
-
-    def conflicts(other: Lease | Waiter) -> bool:
-        if other.owner == wish.owner or not part.overlaps(FormId("", "", other.section)):
-            return False
-        return wish.mode == "exclusive" or other.mode == "exclusive"
-
+def _blockers(state: FormState, wish: Wish | Waiter, number: int | None) -> list[Lease | Waiter | Handover]:
+    """The leases that keep this wish out, whoever takes one of them over, then whoever is earlier in line, there, and wants what it
+    would keep."""
+    takers = [lease.contest.handover for lease in state.holds if lease.contest is not None and lease.contest.handover is not None]
     earlier = [w for w in state.waiters if w.session is not None and (number is None or w.number < number)]
-    others: list[Lease | Waiter] = [*state.holds, *earlier]
-    return [other for other in others if conflicts(other)]
+    others: list[Lease | Waiter | Handover] = [*state.holds, *takers, *earlier]
+    return [other for other in others if _conflict(wish, other)]
+
+
+def _conflict(wish: Wish | Waiter, other: Lease | Waiter | Handover) -> bool:
+    """Whether one keeps the other out. A tab's own leases don't, as long as they are those of one page: a copy of the tab has another
+    session."""
+    if other.owner == wish.owner and (isinstance(other, Waiter) or other.section == wish.section or other.session == wish.session):
+        return False
+    return _meet(wish, other) and "exclusive" in (getattr(wish, "mode", "exclusive"), getattr(other, "mode", "exclusive"))
+
+
+def _meet(wish: Wish | Waiter, other: Lease | Waiter | Handover) -> bool:
+    """Whether both speak of one part of the form."""
+    return FormId("", "", wish.section).overlaps(FormId("", "", other.section))
 
 
 def _reserved(case: _Case, wish: Wish | Waiter) -> int | None:

@@ -9,17 +9,16 @@ seed and numbers always give the same run. Fewer `--steps` begin the quiet end e
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 import time
 from collections import Counter
-from dataclasses import dataclass, field
-from enum import Enum
+from dataclasses import dataclass, field, fields, is_dataclass
 
-from formlock.commands import Reply
 from formlock.testing.simulation.messages import Call
 from formlock.testing.simulation.world import World
 
-SHOWN = 60
+SHOWN = 80
 
 
 @dataclass
@@ -70,27 +69,42 @@ def story(world: World, error: Exception, seed: int, steps: int) -> str:
     """The last steps, and how to repeat them."""
     lines = [f"{at / 1_000:>10.3f}  {' '.join(told(part) for part in parts)}" for at, parts in list(world.notes)[-SHOWN:]]
     numbers = f"--seed {seed} --steps {steps} --forms {len(world.records)} --clients {world.clients}"
-    return "\n".join(
+    text = "\n".join(
         [
             *lines,
             f"{type(error).__name__} in step {world.steps}: {error}",
             f"again: python -m formlock.testing.simulate {numbers}   (shorter: --steps {min(steps, world.steps)})",
         ]
     )
+    return short(text, world.disk.first_token)
 
 
 def told(part: object) -> str:
-    """In one line."""
+    """In a few words: what has its usual value is not said."""
     if isinstance(part, Call):
-        return f"[{part.number}] " + ", ".join(f"{form} {command}" for form, command in part.wanted)
-    if isinstance(part, Enum | Reply):
-        return str(part)
+        return f"[{part.number}] " + ", ".join(f"{form} {told(command)}" for form, command in part.wanted)
+    if isinstance(part, list):
+        return ", ".join(told(one) for one in part)
+    if isinstance(part, tuple):
+        return ".".join(str(one) for one in part if one != "")
+    if isinstance(part, type):
+        return part.__name__
+    if is_dataclass(part):
+        facts = [(field.name, getattr(part, field.name), field.default) for field in fields(part)]
+        return f"{type(part).__name__}({', '.join(f'{name}={told(value)}' for name, value, usual in facts if value != usual)})"
     return str(part)
+
+
+def short(text: str, first_token: int) -> str:
+    """Tokens as #1, #2, ...: the first has thirteen digits."""
+    return re.sub(rf"{first_token // 10_000}(\d{{4}})\b", lambda found: f"#{int(found[1])}", text)
 
 
 def main(arguments: list[str] | None = None) -> int:
     """The command."""
-    parser = argparse.ArgumentParser(prog="python -m formlock.testing.simulate", description="Run the lock service in a simulated world.")
+    parser = argparse.ArgumentParser(
+        prog="python -m formlock.testing.simulate", description="Run the lock service in a simulated world."
+    )
     for name, default in (("seed", 0), ("count", 1), ("steps", 4_000), ("forms", 2), ("clients", 5)):
         parser.add_argument(f"--{name}", type=int, default=default)
     given = parser.parse_args(arguments)

@@ -244,4 +244,3 @@ class KeptStore(MemoryStore):
     def die(self, *, reached: bool) -> None:  # noqa: ARG002 (everything has)
         self.stepped_down = True
         self._states = States(0)
-

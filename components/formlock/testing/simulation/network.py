@@ -52,6 +52,7 @@ class Line:
         self._clock = clock
         self.page = page
         self.session = session
+        self.joined_at = clock.now()
         slow = random.choice([1, 1, 1, 4, 12])
 
         def delay() -> int:

@@ -54,6 +54,7 @@ class Asking:
     in_line: int | None = None
     long_wall: int | None = None
     under_way: bool = False
+    probed: bool = False
     again_at: int = 0
 
 
@@ -184,6 +185,9 @@ class Page:
             self._connect()
             return
         self.line = self.world.router.join(self)
+        if self.doubt is not None and self.world.clock.now() >= self.doubt:
+            for grant in self.grants.values():
+                grant.proven = False
         self.doubt = self.deaf_since = None
         self.world.note(self, "has joined as", self.line.session)
         self.renew()
@@ -206,6 +210,7 @@ class Page:
         self._pending.clear()
         for grant in self.grants.values():
             grant.renewing = False
+            grant.proven = grant.proven and not silent
         for asking in self._askings():
             asking.under_way = False
         if not self.tab:
@@ -291,6 +296,8 @@ class Page:
             if isinstance(reply, Yours) and not refused:
                 if current:
                     self._hold(form, reply, sent, asking.mode)
+                    if asking.probed:
+                        self._renew()
                 elif form not in self.asking and (form not in self.grants or self.grants[form].token != reply.token):
                     # Nobody waits for it any more, and no later call of ours will be answered with the same grant.
                     self._give_back(form, reply.token)
@@ -345,6 +352,8 @@ class Page:
             if grant.form in self.grants and self.grants[grant.form].token == grant.token:
                 self.grants[grant.form].renewing = False
         if replied is None or replied.answers is None:
+            # As connect.js repeats a call that was not active.
+            self._later(TICK_MS, self.renew)
             return
         for grant, (form, reply, state) in zip(held, replied.answers, strict=True):
             current = self.grants.get(form)
@@ -435,6 +444,9 @@ class Page:
         if told.status == "probe":
             if told.form in self.grants:
                 self._renew()
+            elif told.form in self.asking:
+                # It has come before the answer that gives us the form: a sign of life is due as soon as we have it.
+                self.asking[told.form].probed = True
             return
         if not self._see(told.state):
             return

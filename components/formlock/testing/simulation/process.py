@@ -63,12 +63,12 @@ class Process:
 
     def start(self, work: Awaitable[Any]) -> None:
         task = Task(work)
+        if task.done:
+            self._look(task)
+            return
         self._tasks.append(task)
         if len(self._tasks) > 200:
             self._reap()
-        if task.done:
-            self._look(task)
-            self._tasks.remove(task)
 
     # -- what happens to it
 

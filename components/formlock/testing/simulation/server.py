@@ -25,8 +25,10 @@ class _Service(LockService):
     """The real one, which notes when it set the deadlines anew."""
 
     recovered: Callable[[], None]
+    """Called as it begins, and when it is done."""
 
     async def _recover(self, living: Collection[int] | None) -> None:
+        self.recovered()
         await super()._recover(living)
         self.recovered()
 
@@ -44,7 +46,8 @@ class Server:
         self.service: _Service | None = None
         self.registered = False
         self.stepped_down = False
-        self.resumed_at = self.recovered_at = 0
+        self.resumed_at = self.recovered_at = self.recovery_began_at = 0
+        self._recovering = False
         self.heard: dict[tuple[FormId, int], int] = {}
         """When the owner of each grant was last promised it."""
         self._early: list[int] | None = []
@@ -74,8 +77,11 @@ class Server:
         await promise
 
     def _recovered(self) -> None:
+        self._recovering = not self._recovering
         self.recovered_at = self.world.clock.now()
-        self.world.note("server", "has recovered")
+        if self._recovering:
+            self.recovery_began_at = self.recovered_at
+        self.world.note("server", "recovers" if self._recovering else "has recovered")
 
     def end_link(self) -> None:
         """The router has given its session up: what it says is not heard any more."""
@@ -153,4 +159,3 @@ class Server:
         self.stepped_down = True
         self.world.note("server", "stepped down")
         self.world.fell(self)
-

@@ -53,6 +53,10 @@ class Granting:
     cause: str = ""
     detached_at: int | None = None
 
+    def __str__(self) -> str:
+        end = f", until {self.ended_at} by {self.cause}" if self.ended_at is not None else ""
+        return f"{self.lease.mode} {self.lease.token} of {self.form} for {'/'.join(self.owner)} from {self.at}{end}"
+
 
 @dataclass(slots=True)
 class _Record:
@@ -77,6 +81,9 @@ class Truth:
         self.excuses: dict[str, int] = {}
         """How often each exception was needed, by its name."""
         self.ends: dict[str, int] = {}
+        self.doubled: set[tuple[FormId, int]] = set()
+        """Tokens that two pages have: a copy of a tab has locked while the tab's own page had no line (DESIGN's table of the rules:
+        the old session is gone, so the token is the same)."""
         self._excused_now: set[tuple[int, int]] = set()
 
     def check(self, holds: bool, otherwise: str) -> None:
@@ -141,6 +148,8 @@ class Truth:
         granting.ended_at, granting.cause, granting.end_rev = self.world.clock.now(), cause, rev
         self.ends[cause] = self.ends.get(cause, 0) + 1
         for page, believed in self._believers(granting.form.record, token):
+            if (granting.form.record, token) in self.doubled:
+                continue
             self.check(cause not in FORESEEN, f"{page} believes in {token} of {believed.form} that has ended by {cause}")
             if cause == "session_lost":
                 deaf = page.line is None or page.line.deaf_since is not None
@@ -153,10 +162,11 @@ class Truth:
         lease = granting.lease
         if cause not in ("expired", "session_lost") or server is None or granting.owner.tab.startswith(SESSION_TAB):
             return
-        if lease.long_wall is not None or granting.at > server.recovered_at or at < server.recovered_at:
+        since = server.recovery_began_at
+        if lease.long_wall is not None or granting.at > since or at < since:
             return
         least_ms = policy.ttl_ms if cause == "expired" else policy.contended_grace_ms
-        self.check(at - server.recovered_at >= least_ms, f"{granting} has ended {at - server.recovered_at} ms after the return")
+        self.check(at - since >= least_ms, f"{granting} has ended {at - since} ms after the return")
 
     # -- what is told
 
@@ -205,6 +215,13 @@ class Truth:
 
     def beliefs(self) -> bool:
         """At most one, but for the exceptions; True while there is one."""
+        having: dict[tuple[FormId, int], Page] = {}
+        for page in self.world.pages:
+            for grant in page.grants.values() if not page.closed else ():
+                other_page = having.setdefault((grant.form.record, grant.token), page)
+                if other_page is not page:
+                    self.check((page.user, page.tab) == (other_page.user, other_page.tab), f"{page} and {other_page} have {grant}")
+                    self.doubled.add((grant.form.record, grant.token))
         believed = [(page, grant) for page in self.world.pages for grant in page.believed()]
         excused: set[tuple[int, int]] = set()
         for number, (page, grant) in enumerate(believed):
@@ -215,7 +232,7 @@ class Truth:
                     excuse = self._excused(page, grant) or self._excused(other_page, other)
                     self.check(
                         excuse is not None,
-                        f"two believe: {page} in {self._known(grant)}, {other_page} in {self._known(other)}",
+                        f"two believe: {page} in {self._known(grant)}; {other_page} in {self._known(other)}",
                     )
                     key = (page.number, other_page.number)
                     if key not in self._excused_now:
@@ -230,6 +247,8 @@ class Truth:
     def _excused(self, page: Page, grant: Believed) -> str | None:
         """Why a page may still believe in what has ended. Each exception has its bound."""
         granting = self._known(grant)
+        if (grant.form.record, grant.token) in self.doubled:
+            return "a copy of the tab has its token"
         if granting is None or granting.ended_at is None:
             return None
         now, policy, line = self.world.clock.now(), self.world.policy, page.line
@@ -241,6 +260,8 @@ class Truth:
                 return "the news is under way"
             if deaf_since is not None and now - deaf_since <= notice_ms:
                 return "a forced end on a dead line"
+            if line is not None and line.joined_at >= granting.ended_at and grant.renewing and now - line.joined_at <= LIMIT_MS:
+                return "back on a new line, the first renewal is under way"
             told = self.records[granting.form.record].told
             if granting.end_rev not in told and now - granting.ended_at <= notice_ms:
                 return "the service died before it told of a forced end"
@@ -248,6 +269,14 @@ class Truth:
             waited = granting.ended_at - (granting.detached_at or granting.ended_at)
             if waited < policy.grace_ms:
                 return "somebody waited or asked, on a dead line"
+        if (
+            granting.cause == "session_lost"
+            and line is not None
+            and line.down.stalled_until > (granting.detached_at or granting.ended_at)
+        ):
+            # The line is free again, and all that has been said meanwhile is arriving.
+            if any(grant.token not in _tokens(message, granting.form.record) for message in line.under_way):
+                return "somebody waited or asked, on a line that has stalled"
         return None
 
     # -- what the service has
@@ -278,10 +307,13 @@ class Truth:
             if waiter.session is None:
                 continue
             ahead = [other for other in state.waiters if other.session is not None and other.number < waiter.number]
+            takers = [lease.contest.handover for lease in state.holds if lease.contest and lease.contest.handover]
             blocked = any(
-                other.owner != waiter.owner
-                and _conflict(waiter, FormId("", "", waiter.section), other, FormId("", "", other.section))
-                for other in [*state.holds, *ahead]
+                # A copy of one's own tab keeps one out as well.
+                (other.owner != waiter.owner or (not isinstance(other, Waiter) and other.session != waiter.session))
+                and FormId("", "", waiter.section).overlaps(FormId("", "", other.section))
+                and "exclusive" in (waiter.mode, getattr(other, "mode", "exclusive"))
+                for other in [*state.holds, *ahead, *takers]
             )
             self.check(blocked, f"{waiter} waits for nothing: {state}")
 
