@@ -226,7 +226,12 @@ def _lock(case: _Case, command: Lock) -> Reply:
         return Refusal(Lost)
     own = _own(case.state, command)
     if own is not None:
-        return _lock_again(case, own, command) if own.mode == command.mode else Refusal(Conflict)
+        if own.mode != command.mode:
+            return Refusal(Conflict)
+        if any(held.session is not None and held.owner == own.owner and _conflict(command, held) for held in case.state.holds):
+            # Another page of the tab has a part of this.
+            return Refusal(FormLocked, same_user=True)
+        return _lock_again(case, own, command)
     waiting = next((w for w in case.state.waiters if (w.owner, w.section) == (command.owner, command.section)), None)
     if waiting is not None and waiting.mode != command.mode:
         # Another wish: it goes to the end of the line.
@@ -684,8 +689,7 @@ def _blockers(state: FormState, wish: Wish | Waiter, number: int | None) -> list
 
 
 def _conflict(wish: Wish | Waiter, other: Lease | Waiter | Handover) -> bool:
-    """Whether one keeps the other out. A tab's own leases don't, as long as they are those of one page: a copy of the tab has another
-    session."""
+    """Whether one keeps the other out. A tab's own leases don't, as long as they are those of one page: a copy of it has another session."""
     if other.owner == wish.owner and (isinstance(other, Waiter) or other.section == wish.section or other.session == wish.session):
         return False
     return _meet(wish, other) and "exclusive" in (getattr(wish, "mode", "exclusive"), getattr(other, "mode", "exclusive"))

@@ -1,4 +1,4 @@
-"""The application: its database with claim and fence, as docs/explanation/late-saves.md has them, behind requests that come late or twice.
+"""The application: its database with claim and fence (docs/explanation/late-saves.md), behind requests that come late or twice.
 
 A row for each section and one for the rest of a record; whoever has the whole claims and writes all of them.
 """

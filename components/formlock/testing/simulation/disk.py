@@ -1,4 +1,4 @@
-"""What survives a crash, and the two stores on it: the real SqliteStore over a disk that is slow, fails and is cut off; and memory kept.
+"""What survives a crash, and the two stores on it: the real SqliteStore over a disk that is slow and fails; and memory kept.
 
 The thread and the file of the real store are all that is replaced: its jobs run later on one SQLite database in memory, some not at
 all, and some that reported an error have been done.

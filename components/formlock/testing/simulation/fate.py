@@ -1,4 +1,4 @@
-"""What happens to the service and its machine, by chance: crashes, pauses, a new router, a clock set anew, a failing disk, a second server."""
+"""What happens to the service, by chance: crashes, pauses, a new router, a clock set anew, a failing disk, a second server."""
 
 from __future__ import annotations
 

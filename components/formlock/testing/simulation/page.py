@@ -159,6 +159,11 @@ class Page:
             return []
         return [grant for grant in self.grants.values() if grant.proven and now < grant.until]
 
+    def having(self) -> list[tuple[FormId, int]]:
+        """The tokens that it holds or is giving back, by record."""
+        held = [(form.record, grant.token) for form, grant in self.grants.items()]
+        return held + [(form.record, token) for form, (_, token) in self.releasing.items()]
+
     def _tick(self) -> None:
         now = self.world.clock.now()
         for grant in self.grants.values():
@@ -304,7 +309,8 @@ class Page:
             elif isinstance(reply, InLine) and current:
                 asking.in_line = reply.number
                 asking.again_at = self.world.clock.now() + self.world.policy.renew_ms
-        if current and asking.in_line is None or refused or any(isinstance(reply, Yours) for _, reply, _ in replied.answers):
+        over = refused or any(isinstance(reply, Yours) for _, reply, _ in replied.answers)
+        if over or (current and asking.in_line is None):
             self.cancel(asking)
 
     def cancel(self, asking: Asking) -> None:
@@ -333,10 +339,8 @@ class Page:
 
     def renew(self) -> None:
         """One call for all that the page holds."""
-        held = [grant for grant in self.grants.values()]
-        if self.line is None or not held or any(grant.renewing for grant in held):
-            return
-        self._renew()
+        if not any(grant.renewing for grant in self.grants.values()):
+            self._renew()
 
     def _renew(self) -> None:
         if self.line is None or not self.grants:
@@ -422,10 +426,9 @@ class Page:
             del self.grants[form]
             self._call([(form, Answer(self.owner, grant.token))], lambda _: None)
             return
-        sent = self.world.clock.now()
-        self._call([(form, Answer(self.owner, grant.token, keep_ms))], lambda replied: self._kept(grant, sent, replied))
+        self._call([(form, Answer(self.owner, grant.token, keep_ms))], lambda replied: self._kept(grant, replied))
 
-    def _kept(self, grant: Grant, sent: int, replied: Replied | None) -> None:
+    def _kept(self, grant: Grant, replied: Replied | None) -> None:
         current = self.grants.get(grant.form)
         if replied is None or replied.answers is None or current is None or current.token != grant.token:
             return

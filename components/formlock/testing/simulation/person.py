@@ -39,11 +39,10 @@ class Person:
             (self._stall, 2),
             (self._drop, 2),
         ]
-        first = every[:1]
-        habits = first + [(habit, weight) for habit, weight in every[1:] if self.random.random() < 0.75]
+        habits = [*every[:1], *((habit, weight) for habit, weight in every[1:] if self.random.random() < 0.75)]
         self._habits = [habit for habit, _ in habits]
         self._weights = [weight for _, weight in habits]
-        self.patience = self.random.choice([1_500, 4_000, 12_000])
+        self.patience = self.random.choice([400, 1_500, 5_000])
         self.loyal = self.random.random() < 0.5
         """Most of the time to one record, so that they meet."""
 

@@ -52,6 +52,7 @@ class Granting:
     end_rev: int = 0
     cause: str = ""
     detached_at: int | None = None
+    was_detached: bool = False
 
     def __str__(self) -> str:
         end = f", until {self.ended_at} by {self.cause}" if self.ended_at is not None else ""
@@ -112,6 +113,7 @@ class Truth:
                 granting.detached_at = None
             elif granting.detached_at is None:
                 granting.detached_at = now
+                granting.was_detached = True
 
     def _apply(self, record: _Record, event: Event, after: FormState, at: int) -> None:
         if isinstance(event, Granted):
@@ -217,11 +219,11 @@ class Truth:
         """At most one, but for the exceptions; True while there is one."""
         having: dict[tuple[FormId, int], Page] = {}
         for page in self.world.pages:
-            for grant in page.grants.values() if not page.closed else ():
-                other_page = having.setdefault((grant.form.record, grant.token), page)
+            for key in page.having() if not page.closed else ():
+                other_page = having.setdefault(key, page)
                 if other_page is not page:
-                    self.check((page.user, page.tab) == (other_page.user, other_page.tab), f"{page} and {other_page} have {grant}")
-                    self.doubled.add((grant.form.record, grant.token))
+                    self.check((page.user, page.tab) == (other_page.user, other_page.tab), f"{page} and {other_page} have {key}")
+                    self.doubled.add(key)
         believed = [(page, grant) for page in self.world.pages for grant in page.believed()]
         excused: set[tuple[int, int]] = set()
         for number, (page, grant) in enumerate(believed):
@@ -230,6 +232,7 @@ class Truth:
                     continue
                 if _conflict(grant, grant.form, other, other.form):
                     excuse = self._excused(page, grant) or self._excused(other_page, other)
+                    excuse = excuse or self._copied(page, grant, other_page, other)
                     self.check(
                         excuse is not None,
                         f"two believe: {page} in {self._known(grant)}; {other_page} in {self._known(other)}",
@@ -244,6 +247,12 @@ class Truth:
     def _known(self, grant: Believed) -> Granting | None:
         return self.grants.get((grant.form.record, grant.token))
 
+    def _copied(self, page: Page, grant: Believed, other_page: Page, other: Believed) -> str | None:
+        """Two pages of one tab have parts that overlap: one has come back to what it had before its line was lost."""
+        same_tab = page.tab != "" and (page.user, page.tab) == (other_page.user, other_page.tab)
+        lost = any(known is not None and known.was_detached for known in (self._known(grant), self._known(other)))
+        return "a copy of the tab came while the tab had no line" if same_tab and lost else None
+
     def _excused(self, page: Page, grant: Believed) -> str | None:
         """Why a page may still believe in what has ended. Each exception has its bound."""
         granting = self._known(grant)
@@ -254,9 +263,11 @@ class Truth:
         now, policy, line = self.world.clock.now(), self.world.policy, page.line
         # Until a renewal stays without an answer, and perhaps a freeze too short to be noticed.
         notice_ms = policy.renew_ms + LIMIT_MS + 2 * TICK_MS + PAUSE_MS
+        messages = line.under_way if line is not None else []
+        news = any(grant.token not in _tokens(message, granting.form.record) for message in messages)
         deaf_since = page.deaf_since if line is None else line.deaf_since
         if granting.cause in FORCED:
-            if line is not None and any(grant.token not in _tokens(message, granting.form.record) for message in line.under_way):
+            if news:
                 return "the news is under way"
             if deaf_since is not None and now - deaf_since <= notice_ms:
                 return "a forced end on a dead line"
@@ -265,18 +276,14 @@ class Truth:
             told = self.records[granting.form.record].told
             if granting.end_rev not in told and now - granting.ended_at <= notice_ms:
                 return "the service died before it told of a forced end"
-        if granting.cause == "session_lost" and deaf_since is not None and now - deaf_since <= notice_ms:
-            waited = granting.ended_at - (granting.detached_at or granting.ended_at)
-            if waited < policy.grace_ms:
-                return "somebody waited or asked, on a dead line"
-        if (
-            granting.cause == "session_lost"
-            and line is not None
-            and line.down.stalled_until > (granting.detached_at or granting.ended_at)
-        ):
+        waited_ms = granting.ended_at - (granting.detached_at or granting.ended_at)
+        deaf = deaf_since is not None and now - deaf_since <= notice_ms
+        if granting.cause == "session_lost" and deaf and waited_ms < policy.grace_ms:
+            return "somebody waited or asked, on a dead line"
+        detached_at = granting.detached_at or granting.ended_at
+        if granting.cause == "session_lost" and line is not None and line.down.stalled_until > detached_at and news:
             # The line is free again, and all that has been said meanwhile is arriving.
-            if any(grant.token not in _tokens(message, granting.form.record) for message in line.under_way):
-                return "somebody waited or asked, on a line that has stalled"
+            return "somebody waited or asked, on a line that has stalled"
         return None
 
     # -- what the service has
