@@ -689,7 +689,7 @@ def _blockers(state: FormState, wish: Wish | Waiter, number: int | None) -> list
 
 
 def _conflict(wish: Wish | Waiter, other: Lease | Waiter | Handover) -> bool:
-    """Whether one keeps the other out. A tab's own leases don't, as long as they are those of one page: a copy of it has another session."""
+    """Whether one keeps the other out. A tab's own leases don't as long as they are one page's: a copy of it has another session."""
     if other.owner == wish.owner and (isinstance(other, Waiter) or other.section == wish.section or other.session == wish.session):
         return False
     return _meet(wish, other) and "exclusive" in (getattr(wish, "mode", "exclusive"), getattr(other, "mode", "exclusive"))

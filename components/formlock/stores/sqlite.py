@@ -211,10 +211,8 @@ class SqliteStore(StatesQueries):
         it, and to ask whoever is to be probed. Otherwise everything that is not durable is taken back."""
         before = self._durable_states
         if all(_same(rows[form], batch.states.get(form, before[form])) for form in rows):
-            self._reading, reading = None, self._reading
             self._written(batch)
-            if reading is not None:
-                reading.keep(None)
+            self._go_on()
             return
         if not all(row is None or _same(row, before[form]) for form, row in rows.items()):
             # Somebody else has written.

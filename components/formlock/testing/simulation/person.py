@@ -186,7 +186,11 @@ class Person:
             if asking is not None:
                 asking.mode = "exclusive"
                 copy.ask_lock(asking)
-        self.world.clock.later(self.random.randrange(10_000, 60_000), lambda: copy.closed or copy.leave())
+        self.world.clock.later(self.random.randrange(10_000, 60_000), lambda: self._close_copy(copy))
+
+    def _close_copy(self, copy: Page) -> None:
+        if not copy.closed:
+            copy.leave()
 
     def _freeze(self, page: Page) -> None:
         page.freeze()

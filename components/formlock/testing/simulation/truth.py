@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 
 from formlock.commands import Yours
 from formlock.events import Event, Granted, Released, TakenOver
-from formlock.model import FormId, FormState, Lease, Owner, Waiter
+from formlock.model import FormId, FormState, Handover, Lease, Owner, Waiter
 from formlock.rules import SESSION_TAB
 from formlock.testing.simulation.disk import Noted
 from formlock.testing.simulation.page import LIMIT_MS, PAUSE_MS, TICK_MS
@@ -237,10 +237,10 @@ class Truth:
                         excuse is not None,
                         f"two believe: {page} in {self._known(grant)}; {other_page} in {self._known(other)}",
                     )
-                    key = (page.number, other_page.number)
-                    if key not in self._excused_now:
+                    pair = (page.number, other_page.number)
+                    if pair not in self._excused_now:
                         self.excuses[excuse or ""] = self.excuses.get(excuse or "", 0) + 1
-                    excused.add(key)
+                    excused.add(pair)
         self._excused_now = excused
         return bool(excused)
 
@@ -315,12 +315,13 @@ class Truth:
                 continue
             ahead = [other for other in state.waiters if other.session is not None and other.number < waiter.number]
             takers = [lease.contest.handover for lease in state.holds if lease.contest and lease.contest.handover]
+            others: list[Lease | Waiter | Handover] = [*state.holds, *ahead, *takers]
             blocked = any(
                 # A copy of one's own tab keeps one out as well.
                 (other.owner != waiter.owner or (not isinstance(other, Waiter) and other.session != waiter.session))
                 and FormId("", "", waiter.section).overlaps(FormId("", "", other.section))
                 and "exclusive" in (waiter.mode, getattr(other, "mode", "exclusive"))
-                for other in [*state.holds, *ahead, *takers]
+                for other in others
             )
             self.check(blocked, f"{waiter} waits for nothing: {state}")
 
