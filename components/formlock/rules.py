@@ -603,8 +603,10 @@ def _hand_over(case: _Case, command: HandOver) -> Reply:
     lease = case.of_token(command.token)
     if lease is None or lease.owner != command.owner:
         return Refusal(Lost)
-    if lease.contest is not None and lease.contest.handover is not None:
-        _move(case, lease, lease.contest.handover)
+    if lease.contest is None or lease.contest.handover is None:
+        # Whoever wanted it has left: it is still the owner's, who may as well go on.
+        return _yours(case, lease)
+    _move(case, lease, lease.contest.handover)
     return Freed()
 
 
@@ -631,6 +633,10 @@ def _recover(case: _Case, command: Recovered) -> None:
     """Deadlines anew, never shorter than what was promised: nobody loses a lock because the service was away."""
     grace_ms = max(command.grace_ms, case.policy.grace_ms)
     for lease in case.state.holds:
+        handover = lease.contest.handover if lease.contest is not None else None
+        if handover is not None and command.living is not None and handover.session not in command.living:
+            lease = case.contest(lease, handover=None)
+            case.told(HandoverEnded, lease, by=handover.owner)
         alive = lease.session is not None and (command.living is None or lease.session in command.living)
         _recover_lease(case, _clock_again(case, lease), alive, grace_ms)
     for waiter in case.state.waiters:

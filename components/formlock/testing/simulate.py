@@ -117,7 +117,8 @@ def main(arguments: list[str] | None = None) -> int:
             sys.stdout.write(f"{failure}\n")
     took = time.monotonic() - began
     sys.stdout.write(
-        f"{given.count} runs, {failed} failed; {tally.steps} steps ({tally.steps / took:.0f} a second), {tally.seconds} s simulated\n"
+        f"{given.count} runs, {failed} failed\n"
+        f"{tally.steps} steps ({tally.steps / took:.0f} a second), {tally.seconds} s simulated\n"
         f"{tally.grants} grants, {tally.claims} claims, {tally.saves} saves, {tally.late} late ones refused\n"
         f"ends: {dict(tally.ends.most_common())}\nexceptions: {dict(tally.excuses.most_common())}\n"
     )

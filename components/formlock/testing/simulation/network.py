@@ -103,6 +103,8 @@ class Router:
         self.listener: Server | None = None
         """Is told of sessions that leave; has registered, or will soon."""
         self.up = True
+        self.left_at: dict[int, int] = {}
+        """When it gave up each session that it has had."""
 
     def join(self, page: Page) -> Line:
         line = Line(self._clock, self._random, page, self._random.randrange(1, 2**53))
@@ -113,6 +115,7 @@ class Router:
         if self.sessions.pop(line.session, None) is None:
             return
         line.end()
+        self.left_at[line.session] = self._clock.now()
         listener = self.listener
         if listener is None:
             return
@@ -140,6 +143,7 @@ class Router:
         lines, self.sessions = list(self.sessions.values()), {}
         for line in lines:
             line.end()
+            self.left_at[line.session] = self._clock.now()
 
     def call(self, line: Line, call: Call) -> None:
         """From a page; what a session says that has been given up is not heard."""

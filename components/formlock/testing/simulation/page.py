@@ -440,8 +440,21 @@ class Page:
         grant = self.grants.get(form)
         if grant is None or grant.token != token or self.line is None:
             return
-        del self.grants[form]
-        self._call([(form, HandOver(self.owner, token))], lambda _: None)
+        grant.proven = False
+        sent = self.world.clock.now()
+        self._call([(form, HandOver(self.owner, token))], lambda replied: self._handed(grant, sent, replied))
+
+    def _handed(self, grant: Grant, sent: int, replied: Replied | None) -> None:
+        current = self.grants.get(grant.form)
+        if replied is None or replied.answers is None or current is None or current.token != grant.token:
+            return
+        ((form, reply, state),) = replied.answers
+        if isinstance(reply, Yours):
+            # Whoever wanted it has left.
+            self._hold(form, reply, sent, current.mode)
+        else:
+            del self.grants[form]
+        self._see(state)
 
     def _told(self, told: Told) -> None:
         if told.status == "probe":

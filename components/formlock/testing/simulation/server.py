@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING
 
-from formlock.commands import Decision, Lock, Renew, Takeover, Yours
+from formlock.commands import Decision, Freed, Lock, Renew, Takeover, Yours
 from formlock.errors import NotActive
 from formlock.events import Event, Granted
 from formlock.model import FormId, FormState
@@ -114,7 +114,9 @@ class Server:
         for (form, command), decision in zip(call.wanted, decisions, strict=True):
             if isinstance(decision.reply, Yours):
                 self.heard[form.record, decision.reply.token] = self.world.clock.now()
-                self.world.truth.promised(form, getattr(command, "owner", None), decision.reply)
+                self.world.truth.promised(form, command, decision.reply)
+            elif isinstance(decision.reply, Freed):
+                self.world.truth.freed(command, decision.state)
             answers.append((form, decision.reply, decision.state))
         self.world.note("server", "answers", call, [decision.reply for decision in decisions])
         self.world.router.say(self, session, Replied(call.number, tuple(answers)))

@@ -8,7 +8,8 @@
 | no two pages believe in parts that conflict, by their own clocks | every step; `_excused` has all exceptions |
 | a page that believes, and can be heard, never loses by silence | every durable end |
 | whoever comes back within the grace after a restart or a pause finds the lock | every durable end |
-| `lost` is true | every page that believes it |
+| `lost` is true, `released` is true, one call gets one grant | every such answer |
+| a session that has left is in no state | every step while the service runs |
 | nothing outlives ttl + 1 s of silence; nobody waits for what is free | every step while the service runs |
 | nobody saves over what they have not seen; no token of another's | every claim and save of the application |
 """
@@ -18,9 +19,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from formlock.commands import Yours
+from formlock.commands import Command, HandOver, LeaveQueue, Unlock, Yours
 from formlock.events import Event, Granted, Released, TakenOver
 from formlock.model import FormId, FormState, Handover, Lease, Owner, Waiter
+from formlock.policy import REPEAT_MS
 from formlock.rules import SESSION_TAB
 from formlock.testing.simulation.disk import Noted
 from formlock.testing.simulation.page import LIMIT_MS, PAUSE_MS, TICK_MS
@@ -30,6 +32,8 @@ if TYPE_CHECKING:
     from formlock.testing.simulation.page import Page
     from formlock.testing.simulation.world import World
 
+# A session that has left is told of within 3 s, and stored within seconds when the disk works: after that it is in no state.
+TOLD_LATE_MS = 8_000
 # Ends that the holder is told of and can't foresee by its own clock. "silent": its tab's copy asked, and it did not answer.
 FORCED = frozenset({"takeover", "silent", "asked", "idle"})
 # Ends that the holder's own clock, or its own hand, has come before.
@@ -85,6 +89,7 @@ class Truth:
         self.doubled: set[tuple[FormId, int]] = set()
         """Tokens that two pages have: a copy of a tab has locked while the tab's own page had no line (DESIGN's table of the rules:
         the old session is gone, so the token is the same)."""
+        self._calls: dict[tuple[FormId, Owner, str], tuple[Granting, int]] = {}
         self._excused_now: set[tuple[int, int]] = set()
 
     def check(self, holds: bool, otherwise: str) -> None:
@@ -182,11 +187,30 @@ class Truth:
             self.check(event.rev not in record.told, f"{event} is told, and {record.told.get(event.rev)} was before")
             record.told[event.rev] = event
 
-    def promised(self, form: FormId, owner: Owner | None, reply: Yours) -> None:
+    def promised(self, form: FormId, command: Command, reply: Yours) -> None:
         """The service answers that the owner has the form."""
+        owner = getattr(command, "owner", None)
         granting = self.grants.get((form.record, reply.token))
         self.check(granting is not None, f"{owner} is promised {reply} of {form}, which is not durable")
         self.check(granting is not None and granting.owner == owner, f"{owner} is promised {granting}")
+
+        rid = getattr(command, "rid", "")
+        if rid and granting is not None:
+            before, at = self._calls.get((form, granting.owner, rid), (granting, granting.at))
+            # A page that did not answer a probe has its token changed, whoever asks.
+            same = before is granting or before.cause == "silent" or self.world.clock.now() - at >= REPEAT_MS
+            self.check(same, f"one call, {rid}, has got {before} and {granting}")
+            self._calls[form, granting.owner, rid] = granting, self.world.clock.now()
+
+    def freed(self, command: Command, state: FormState) -> None:
+        """The service answers that the owner has not got the form, and does not wait for it."""
+        if isinstance(command, LeaveQueue):
+            waits = any((waiter.owner, waiter.section) == (command.owner, command.section) for waiter in state.waiters)
+            self.check(not waits, f"{command} is answered, and in {state} it waits")
+        elif isinstance(command, Unlock | HandOver):
+            self.check(
+                all(lease.token != command.token for lease in state.holds), f"{command} is answered, and in {state} it has it"
+            )
 
     def told_lost(self, page: Page, believed: Believed) -> None:
         """A page has been told that it has lost."""
@@ -305,6 +329,10 @@ class Truth:
                     continue
                 since = max(since_all, granting.at, server.heard.get((form, lease.token), 0))
                 self.check(now - since <= policy.ttl_ms + 1_000, f"{lease} has outlived {now - since} ms of silence")
+            for session in state.sessions():
+                left_at = self.world.router.left_at.get(session)
+                late_ms = now - max(since_all, left_at) if left_at is not None else 0
+                self.check(late_ms <= TOLD_LATE_MS, f"{session} left {late_ms} ms ago, and {state} has it")
             overdue = state.deadline is not None and state.deadline <= process_now
             if state.waiters and not overdue and not any(left.reserved_until > process_now for left in state.lefts):
                 self._waits(state)
