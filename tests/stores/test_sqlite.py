@@ -135,6 +135,35 @@ def test_commit_that_succeeded_although_it_reported_an_error(tmp_path: Path) -> 
     clock.run(store.close())
 
 
+def test_a_failed_commit_takes_back_no_renewal_that_was_answered(tmp_path: Path) -> None:
+    """A renewal between two decisions is answered with the first one's commit; when the second one's fails, its deadline stays."""
+    clock = FakeClock()
+    store = opened(clock, tmp_path)
+    write = store._write
+    batches = 0
+
+    def failing(connection: sqlite3.Connection, batch: Any) -> None:
+        nonlocal batches
+        batches += 1
+        if batches == 2:
+            clock.from_thread(lambda: store._failed(batch, sqlite3.OperationalError("disk I/O error")))
+        else:
+            write(connection, batch)
+
+    store._write = failing  # type: ignore[method-assign]
+    granted = Task(one(store, ONE, given))
+    renewed = Task(one(store, ONE, moved(150_000)))  # type: ignore[arg-type]
+    again = Task(one(store, ONE, given))
+    clock.settle(granted)
+    clock.settle(renewed)
+    with pytest.raises(NotActive):
+        clock.settle(again)
+    lease = clock.run(store.read(ONE)).lease
+    assert lease is not None
+    assert lease.deadline == 150_000
+    clock.run(store.close())
+
+
 def test_taken_over(tmp_path: Path) -> None:
     """Two processes on one file: the first one's next write fails and it steps down; the second goes on with higher tokens."""
     clock = FakeClock()
