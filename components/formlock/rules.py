@@ -72,7 +72,7 @@ from formlock.events import (
     TakenOver,
 )
 from formlock.model import Ask, Attempt, Contest, FormId, FormState, Handover, Lease, Left, Owner, Probe, Waiter
-from formlock.policy import MAX_ATTEMPTS, REPEAT_MS, Policy
+from formlock.policy import MAX_ATTEMPTS, MAX_EARLIER, REPEAT_MS, Policy
 
 
 def decide(state: FormState, command: Command, now: int, wall: int, policy: Policy) -> Decision:
@@ -346,14 +346,23 @@ def _renew(case: _Case, command: Renew) -> Reply:
 
 def _attach(case: _Case, lease: Lease, session: int) -> Reply:
     """The holder itself is there, on this session."""
+    if lease.session is not None and session in lease.earlier:
+        # A renewal that was stuck in a line its page has given up: the lease stays where the page is now.
+        session = lease.session
     back = lease.session != session
     claimed = lease.unclaimed
+    earlier = _earlier(lease) if back else lease.earlier
     lease = case.change(
-        lease, session=session, deadline=_fresh(case, lease), heard_at=case.now, probe=None, silent=False, unclaimed=False
-    )
+        lease, session=session, deadline=_fresh(case, lease), heard_at=case.now, probe=None, silent=False, unclaimed=False,
+        earlier=earlier,
+    )  # fmt: skip
     if back or claimed:
         case.told(Reattached, lease, session=session)
     return _yours(case, lease)
+
+
+def _earlier(lease: Lease) -> tuple[int, ...]:
+    return lease.earlier if lease.session is None else (lease.session, *lease.earlier)[:MAX_EARLIER]
 
 
 def _activity(case: _Case, lease: Lease, active: bool) -> None:
@@ -418,7 +427,7 @@ def _detach(case: _Case, lease: Lease, since: int) -> None:
         deadline = grace_end if lease.deadline is None else min(lease.deadline, grace_end)
         if lease.long_wall is not None:
             deadline = lease.deadline or case.now + lease.long_wall - case.wall
-        case.told(Detached, case.change(lease, session=None, probe=None, deadline=deadline))
+        case.told(Detached, case.change(lease, session=None, probe=None, deadline=deadline, earlier=_earlier(lease)))
 
 
 def _release(case: _Case, lease: Lease, cause: Cause) -> None:
@@ -673,7 +682,7 @@ def _recover_lease(case: _Case, lease: Lease, alive: bool, grace_ms: int) -> Non
     else:
         attached = lease.session is not None
         deadline = lease.deadline if lease.long_wall is not None else case.now + grace_ms
-        lease = case.change(lease, session=None, probe=None, deadline=deadline)
+        lease = case.change(lease, session=None, probe=None, deadline=deadline, earlier=_earlier(lease))
         if attached:
             case.told(Detached, lease)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from formlock.commands import HandOver, Recovered, Refusal, SessionLost, Wait, Yours
+from formlock.commands import HandOver, Recovered, Refusal, Renew, SessionLost, Wait, Yours
 from formlock.errors import FormLocked
 from formlock.events import Granted, HandoverEnded, Released, TakenOver
 from tests.unit.test_rules_wanting import ANN, BOB, CYD, FIRST, POLICY, SESSION, Form
@@ -96,6 +96,28 @@ def test_a_pause_moves_no_end_that_the_monotonic_clock_knows() -> None:
     form.now += 60_000
     form.do(Recovered(None, 30_000))
     assert form.lease(ANN).ends_at == ends_at
+
+
+def test_a_late_renewal_does_not_move_the_lease_back() -> None:
+    """U1, U16: a page has gone on to a new line; a renewal that was stuck in the old one, and then that line's end, cost it nothing."""
+    form = Form()
+    form.lock(ANN)
+    form.do(Renew(ANN, FIRST + 1, session=8))
+    assert form.renew(ANN) == Yours(FIRST + 1, POLICY.ttl_ms)
+    form.do(SessionLost(SESSION[ANN]))
+    assert form.lease(ANN).session == 8
+
+
+def test_a_late_renewal_after_an_unanswered_probe() -> None:
+    """As above, where the service had given the old session up itself."""
+    form = Form()
+    form.lock(ANN)
+    form.wait(BOB)
+    form.pass_time(POLICY.contended_probe_ms)
+    form.do(Renew(ANN, FIRST + 1, session=8))
+    form.do(Renew(ANN, FIRST + 1, SESSION[ANN]))
+    form.do(SessionLost(SESSION[ANN]))
+    assert form.lease(ANN).session == 8
 
 
 def test_a_hand_over_that_nobody_waits_for_any_more() -> None:
