@@ -755,7 +755,8 @@ def _repeated(case: _Case, command: Wish) -> Attempt | None:
 
 
 def _remember(case: _Case, lease: Lease, rid: str) -> None:
-    recent = [attempt for attempt in case.state.attempts if case.now - attempt.at < REPEAT_MS]
+    # A call that is repeated is one attempt, so that it pushes no other out.
+    recent = [a for a in case.state.attempts if case.now - a.at < REPEAT_MS and (not rid or (a.owner, a.rid) != (lease.owner, rid))]
     if rid:
         recent.append(Attempt(lease.owner, rid, lease.token, case.now))
     case.state = replace(case.state, attempts=tuple(recent[-MAX_ATTEMPTS:]))

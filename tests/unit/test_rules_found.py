@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 from formlock.commands import HandOver, Recovered, Refusal, Renew, SessionLost, Wait, Yours
-from formlock.errors import FormLocked
+from formlock.errors import FormLocked, Lost
 from formlock.events import Granted, HandoverEnded, Released, TakenOver
+from formlock.policy import MAX_ATTEMPTS
 from tests.unit.test_rules_wanting import ANN, BOB, CYD, FIRST, POLICY, SESSION, Form
 
 HANDING = replace(POLICY, handover_ms=5_000)
@@ -98,8 +99,20 @@ def test_a_pause_moves_no_end_that_the_monotonic_clock_knows() -> None:
     assert form.lease(ANN).ends_at == ends_at
 
 
+def test_a_call_that_is_repeated_is_remembered_once() -> None:
+    """A page that repeats one call for a while pushes no other call out of what is remembered."""
+    form = Form()
+    form.lock(ANN, rid="first")
+    form.unlock(ANN)
+    form.lock(BOB, rid="again")
+    for _ in range(2 * MAX_ATTEMPTS):
+        form.lock(BOB, rid="again")
+    form.unlock(BOB)
+    assert form.lock(ANN, rid="first") == Refusal(Lost)
+
+
 def test_a_late_renewal_does_not_move_the_lease_back() -> None:
-    """U1, U16: a page has gone on to a new line; a renewal that was stuck in the old one, and then that line's end, cost it nothing."""
+    """U1, U16: a page has gone on to a new line; a renewal that was stuck in the old one, and the old one's end, cost it nothing."""
     form = Form()
     form.lock(ANN)
     form.do(Renew(ANN, FIRST + 1, session=8))

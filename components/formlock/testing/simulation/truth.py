@@ -17,12 +17,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-from formlock.commands import Command, HandOver, LeaveQueue, Unlock, Yours
+from formlock.commands import Command, HandOver, LeaveQueue, Lock, Unlock, Yours
 from formlock.events import Event, Granted, Released, TakenOver
 from formlock.model import FormId, FormState, Handover, Lease, Owner, Waiter
-from formlock.policy import REPEAT_MS
+from formlock.policy import MAX_ATTEMPTS, REPEAT_MS
 from formlock.rules import SESSION_TAB
 from formlock.testing.simulation.disk import Noted
 from formlock.testing.simulation.page import LIMIT_MS, PAUSE_MS, TICK_MS
@@ -75,6 +75,12 @@ class _Record:
     """Public events that were sent to the pages, by rev."""
 
 
+class _Called(NamedTuple):
+    rid: str
+    granting: Granting
+    at: int
+
+
 def _conflict(one: Lease | Waiter | Believed, part: FormId, other: Lease | Waiter | Believed, other_part: FormId) -> bool:
     return part.overlaps(other_part) and "exclusive" in (one.mode, other.mode)
 
@@ -90,11 +96,12 @@ class Truth:
         """How often each exception was needed, by its name."""
         self.ends: dict[str, int] = {}
         self.doubled: set[tuple[FormId, int]] = set()
-        """Tokens that two pages have: a copy of a tab has locked while the tab's own page had no line (DESIGN's table of the rules:
-        the old session is gone, so the token is the same)."""
+        """Tokens that two pages may have: a copy of a tab has locked while the tab's own page had no line, and the rules give it the
+        same token, as to a page that comes back after a crash. Of these, only saves are held against anything."""
         self._looked: dict[FormId, FormState] = {}
         self._look_at = 0
-        self._calls: dict[tuple[FormId, Owner, str], tuple[Granting, int]] = {}
+        self._promised_to: dict[tuple[FormId, int], Page] = {}
+        self._calls: dict[FormId, list[_Called]] = {}
         self._excused_now: set[tuple[int, int]] = set()
 
     def check(self, holds: bool, otherwise: str) -> None:
@@ -145,6 +152,7 @@ class Truth:
         for token, other in list(record.active.items()):
             if other.owner == event.owner and other.form == event.form:
                 self._end(record, token, "silent", event.rev, at)
+        self._promised_to.pop(key, None)
         granting = self.grants[key] = Granting(event.form, event.owner, lease, at)
         for other in record.active.values():
             if other.owner != event.owner:
@@ -199,13 +207,32 @@ class Truth:
         self.check(granting is not None, f"{owner} is promised {reply} of {form}, which is not durable")
         self.check(granting is not None and granting.owner == owner, f"{owner} is promised {granting}")
 
+        self._copied_token(form, command, reply)
         rid = getattr(command, "rid", "")
         if rid and granting is not None:
-            before, at = self._calls.get((form, granting.owner, rid), (granting, granting.at))
+            self._one_call_one_grant(form, rid, granting)
+
+    def _one_call_one_grant(self, form: FormId, rid: str, granting: Granting) -> None:
+        calls = self._calls.setdefault(form.record, [])
+        now = self.world.clock.now()
+        for call in calls[-MAX_ATTEMPTS:]:
+            if (call.rid, call.granting.form, call.granting.owner) != (rid, form, granting.owner) or now - call.at >= REPEAT_MS:
+                continue
             # A page that did not answer a probe has its token changed, whoever asks.
-            same = before is granting or before.cause == "silent" or self.world.clock.now() - at >= REPEAT_MS
-            self.check(same, f"one call, {rid}, has got {before} and {granting}")
-            self._calls[form, granting.owner, rid] = granting, self.world.clock.now()
+            same = call.granting is granting or call.granting.cause == "silent"
+            self.check(same, f"one call, {rid}, has got {call.granting} and {granting}")
+        calls[:] = [call for call in calls[-MAX_ATTEMPTS:] if call.rid != rid]
+        calls.append(_Called(rid, granting, now))
+
+    def _copied_token(self, form: FormId, command: Command, reply: Yours) -> None:
+        """Whether one page's token is given to another, which is no reload that said goodbye."""
+        line = self.world.router.sessions.get(getattr(command, "session", 0))
+        if line is None:
+            return
+        key = form.record, reply.token
+        if self._promised_to.setdefault(key, line.page) is not line.page and isinstance(command, Lock):
+            self.doubled.add(key)
+        self._promised_to[key] = line.page
 
     def freed(self, command: Command, state: FormState) -> None:
         """The service answers that the owner has not got the form, and does not wait for it."""
@@ -219,8 +246,12 @@ class Truth:
 
     def told_lost(self, page: Page, believed: Believed) -> None:
         """A page has been told that it has lost."""
-        granting = self.grants[believed.form.record, believed.token]
-        self.check(granting.ended_at is not None, f"{page} was told that it had lost {granting}, which it has")
+        key = believed.form.record, believed.token
+        granting = self.grants[key]
+        # A copy of the tab may have left, and come back to it.
+        self.check(
+            granting.ended_at is not None or key in self.doubled, f"{page} was told that it had lost {granting}, which it has"
+        )
 
     # -- what is saved
 
