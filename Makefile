@@ -3,7 +3,7 @@
 #   make run     the node on http://127.0.0.1:8080/ (embedded defaults, no other server)
 #   make test    everything that is checked
 #   make lint    style, types, import rules and generated pages only
-#   make bench   what things cost, as ratios
+#   make bench   what things cost, beside Socket.IO in memory; about three minutes
 #   make clean   away with what was made here (databases and keys stay)
 
 VENV := .venv
@@ -41,6 +41,12 @@ $(WEB)/node_modules/.installed: $(WEB)/package-lock.json
 	@cd $(WEB) && npm ci --silent --no-audit --no-fund
 	@touch $@
 
+# The load generator and its rival. No package's script is run: ZeroMQ's ready-made binary is in its package.
+bench/node_modules/.installed: bench/package-lock.json
+	@command -v npm >/dev/null || sh tools/apt-install.sh npm nodejs npm
+	@cd bench && npm ci --silent --no-audit --no-fund --ignore-scripts
+	@touch $@
+
 .PHONY: servers
 servers:
 	@sh tools/apt-install.sh chromium chromium
@@ -48,7 +54,7 @@ servers:
 
 # -- checks
 
-lint: $(VENV)/dev $(WEB)/node_modules/.installed
+lint: $(VENV)/dev $(WEB)/node_modules/.installed bench/node_modules/.installed
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
@@ -56,13 +62,14 @@ lint: $(VENV)/dev $(WEB)/node_modules/.installed
 	$(BIN)/python tools/coverage_map.py --check
 	$(BIN)/python tools/licences.py --check
 	cd $(WEB) && npm run --silent lint && npm run --silent check
+	cd bench && ../$(WEB)/node_modules/.bin/eslint --config ../$(WEB)/eslint.config.js wire
 
 test: lint servers
 	cd $(WEB) && npm run --silent test
 	cd $(WEB) && npm run --silent build && git diff --exit-code --stat -- dist
 	$(BIN)/python -m pytest
 
-bench: $(VENV)/dev
+bench: $(VENV)/dev bench/node_modules/.installed
 	$(BIN)/python -m bench
 
 # -- making things
@@ -88,6 +95,8 @@ lock: $(BIN)/uv
 	    --extra server --extra demo -o requirements.lock pyproject.toml
 	$(BIN)/uv pip compile --quiet --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
 	    --extra server --extra demo --group dev -c requirements.lock -o requirements-dev.lock pyproject.toml
+	$(BIN)/uv pip compile --quiet --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
+	    --group build -c requirements.lock -o requirements-build.lock
 
 clean:
-	rm -rf $(VENV) $(WEB)/node_modules build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(WEB)/node_modules bench/node_modules build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

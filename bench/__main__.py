@@ -1,125 +1,70 @@
-"""`make bench`: the lock service in process. Each row is measured in turn with its yardstick, several times; medians and ratios."""
+"""`make bench`, or `python -m bench [wire | inprocess] [--quick] [--json]`: over the wire beside a rival, and in process."""
 
 from __future__ import annotations
 
-import statistics
-import tempfile
-import time
-from collections.abc import Callable
-from pathlib import Path
+import argparse
+import importlib.metadata
+import os
+import platform
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from types import FrameType
 
-from formlock.commands import Lock, Renew, Unlock
-from formlock.model import FormId, Owner
-from formlock.policy import Policy
-from formlock.rules import decide
-from formlock.service import LockService
-from formlock.stores import LockStore
-from formlock.stores.memory import MemoryStore
-from formlock.stores.sqlite import SqliteStore
-from formlock.testing import FakeClock
-from formlock.testing.clock import Task
+from bench import inprocess
+from bench.table import Line, as_json, table
+from bench.wire import compare, report
+from bench.wire.errors import BenchError
 
-ROUNDS = 7
-TOGETHER = 64
+WIRE_COLUMNS = {"ours": "ours", "ours_memory": "ours, memory:", "rival": "Socket.IO"}
+INPROCESS_COLUMNS = {"measured": "us each"}
 
 
-def service(clock: FakeClock, store: LockStore) -> LockService:
-    made = LockService(store, clock, Policy(), happened=lambda *_: None, probe=lambda *_: None)
-    clock.run(made.start(()))
-    return made
+def main(arguments: Sequence[str]) -> None:
+    parser = argparse.ArgumentParser(prog="bench", description="What things cost, as ratios within one run.")
+    parser.add_argument("part", nargs="?", choices=["wire", "inprocess"], help="both when left out")
+    parser.add_argument("--quick", action="store_true", help="little work, one round: whether it runs, not what it costs")
+    parser.add_argument("--json", action="store_true", help="print JSON instead of tables")
+    given = parser.parse_args(arguments)
+    signal.signal(signal.SIGTERM, _terminated)
+    parts: dict[str, list[Line]] = {}
+    facts = machine()
+    if given.part != "inprocess":
+        parts["wire"] = report.lines(compare.compare(compare.QUICK if given.quick else compare.FULL))
+        if not given.json:
+            measured = {name for line in parts["wire"] for name in line.figures}
+            print(table(parts["wire"], {name: head for name, head in WIRE_COLUMNS.items() if name in measured}))
+    if given.part != "wire":
+        parts["inprocess"] = inprocess.measure(inprocess.QUICK_ROUNDS if given.quick else inprocess.ROUNDS)
+        if not given.json:
+            print(table(parts["inprocess"], INPROCESS_COLUMNS))
+    if given.json:
+        print(as_json(parts, facts))
+    else:
+        print(", ".join(f"{name} {value}" for name, value in facts.items()))
 
 
-def rules_alone(count: int) -> None:
-    """Lock and unlock by `decide` only."""
-    store = MemoryStore("e", 0)
-    state = FakeClock().run(store.read(FormId("t", "1")))
-    policy, owner = Policy(), Owner("ann", "a")
-    for number in range(count):
-        state = decide(state, Lock(owner=owner, name="Ann", session=1), number, 0, policy).state
-        state = decide(state, Unlock(owner, state.token), number, 0, policy).state
+def machine() -> dict[str, object]:
+    """What a figure hangs on. `load`: how many processes wanted a core before we began."""
+    return {
+        "cores": os.cpu_count(),
+        "load": round(os.getloadavg()[0], 2),
+        "Python": platform.python_version(),
+        "crossbar": importlib.metadata.version("crossbar"),
+        "node": subprocess.run(["node", "--version"], capture_output=True, text=True, check=True).stdout.strip().removeprefix("v"),
+    }
 
 
-def lock_and_unlock(clock: FakeClock, made: LockService, count: int) -> None:
-    """As many pairs, TOGETHER at a time, as many pages at once would."""
-
-    async def pair(number: int) -> None:
-        form, owner = FormId("t", str(number)), Owner("ann", str(number))
-        got = await made.lock(form, Lock(owner=owner, name="Ann", session=number))
-        await made.unlock(form, Unlock(owner, got.state.token), number)
-
-    for start in range(0, count, TOGETHER):
-        tasks = [Task(pair(number)) for number in range(start, min(count, start + TOGETHER))]
-        for task in tasks:
-            clock.settle(task)
-
-
-def renewals(clock: FakeClock, made: LockService, token: int, count: int) -> None:
-    for _ in range(count):
-        clock.run(made.renew(FormId("r", "1"), Renew(Owner("ann", "a"), token, 1)))
-
-
-def held(others: int) -> tuple[FakeClock, LockService]:
-    """A service in which `others` sessions hold a form each."""
-    clock = FakeClock()
-    made = service(clock, MemoryStore("e", 0))
-    for number in range(1, others + 1):
-        clock.run(made.lock(FormId("o", str(number)), Lock(owner=Owner("u", str(number)), name="U", session=number)))
-    return clock, made
-
-
-def release(clock: FakeClock, made: LockService, times: int) -> None:
-    """One session, not among the others, gets a form and is lost."""
-    owner = Owner("ann", "a")
-    for number in range(times):
-        form = FormId("x", str(number))
-        clock.run(made.lock(form, Lock(owner=owner, name="Ann", session=9_999_999)))
-        clock.run(made.session_lost(9_999_999))
-
-
-def seconds(work: Callable[[], None]) -> float:
-    start = time.perf_counter()
-    work()
-    return time.perf_counter() - start
-
-
-def compare(name: str, yardstick: Callable[[], None], measured: Callable[[], None], count: int) -> None:
-    """Both in turn, so that the machine's mood hits both alike."""
-    pairs = [(seconds(yardstick), seconds(measured)) for _ in range(ROUNDS)]
-    ratio = statistics.median(after / before for before, after in pairs)
-    each = statistics.median(after for _, after in pairs) / count * 1e6
-    print(f"{name:<58} {ratio:8.2f} x   {each:8.1f} us each")
-
-
-def main() -> None:
-    clock = FakeClock()
-    memory = service(clock, MemoryStore("e", 0))
-    token = clock.run(memory.lock(FormId("r", "1"), Lock(owner=Owner("ann", "a"), name="Ann", session=1))).state.token
-    print(f"{'':<58} {'ratio':>8}")
-    compare(
-        "lock + unlock: service, memory store : rules alone",
-        lambda: rules_alone(2_000),
-        lambda: lock_and_unlock(clock, memory, 2_000),
-        2_000,
-    )
-    with tempfile.TemporaryDirectory() as folder:
-        disk_clock = FakeClock()
-        disk = service(disk_clock, disk_clock.run(SqliteStore.open(Path(folder) / "b.sqlite", disk_clock, lambda: "e")))
-        compare(
-            f"lock + unlock, {TOGETHER} at once: SQLite, durable : memory",
-            lambda: lock_and_unlock(clock, memory, 2_000),
-            lambda: lock_and_unlock(disk_clock, disk, 2_000),
-            2_000,
-        )
-        disk_clock.run(disk.stop())
-    compare(
-        "renewal : lock + unlock (memory)",
-        lambda: lock_and_unlock(clock, memory, 2_000),
-        lambda: renewals(clock, memory, token, 2_000),
-        2_000,
-    )
-    few, many = held(100), held(100_000)
-    compare("session lost beside 100,000 holders : beside 100", lambda: release(*few, 500), lambda: release(*many, 500), 500)
+def _terminated(_signal: int, _frame: FrameType | None) -> None:
+    """As Ctrl-C: what was started is ended."""
+    raise SystemExit(128 + signal.SIGTERM)
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main(sys.argv[1:])
+    except BenchError as error:
+        sys.exit(f"bench: {error}")
+    except KeyboardInterrupt:
+        sys.exit(128 + signal.SIGINT)

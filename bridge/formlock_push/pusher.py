@@ -175,7 +175,10 @@ class _Line:
     def close(self) -> None:
         """Returns at once; ZeroMQ lingers in the background."""
         if self._closer is not None:
-            self._closer()
+            # Not by calling it: at the end of a process that does nothing, if others (SQLAlchemy) have registered with `weakref`.
+            self._closer.detach()
+        if self._socket is not None:
+            _close(self._socket, self.pid)
         self._socket = self._closer = None
 
     def _open(self, address: str, linger_ms: int) -> zmq.Socket[bytes]:

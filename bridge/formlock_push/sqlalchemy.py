@@ -10,17 +10,17 @@ captured waits in a ledger per transaction and savepoint until the outermost com
 from __future__ import annotations
 
 import logging
+import sys
 import threading
 import time
 import uuid
 import weakref
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from sqlalchemy import Result, event
 from sqlalchemy import inspect as inspect_
-from sqlalchemy.ext.asyncio import AsyncSession, async_scoped_session, async_sessionmaker
 from sqlalchemy.orm import (
     InstanceState,
     Mapper,
@@ -90,16 +90,20 @@ class AlreadyInstalled(Exception):
     """These sessions have a hook already; with two of them each change would be told twice."""
 
 
-Target = (
-    type[Session]
-    | Session
-    | sessionmaker[Any]
-    | scoped_session[Any]
-    | type[AsyncSession]
-    | AsyncSession
-    | async_sessionmaker[Any]
-    | async_scoped_session[Any]
-)
+if TYPE_CHECKING:
+    # Importing these needs greenlet, which an application with plain sessions has no reason to install.
+    from sqlalchemy.ext.asyncio import AsyncSession, async_scoped_session, async_sessionmaker
+
+    Target = (
+        type[Session]
+        | Session
+        | sessionmaker[Any]
+        | scoped_session[Any]
+        | type[AsyncSession]
+        | AsyncSession
+        | async_sessionmaker[Any]
+        | async_scoped_session[Any]
+    )
 
 
 def install(
@@ -449,10 +453,23 @@ def _fitting(update: Update) -> Update:
 
 def _resolve(target: Target) -> type[Session] | Session:
     """The class or session that SQLAlchemy's events are heard on."""
-    if isinstance(target, (scoped_session, async_scoped_session)):
+    if isinstance(target, scoped_session):
         return _resolve(cast("Any", target.session_factory))
     if isinstance(target, sessionmaker):
         return cast("type[Session]", target.class_)
+    if isinstance(target, Session) or (isinstance(target, type) and issubclass(target, Session)):
+        return target
+    if "sqlalchemy.ext.asyncio" in sys.modules:
+        return _resolve_asynchronous(target)
+    raise _no_sessions(target)
+
+
+def _resolve_asynchronous(target: Target) -> type[Session] | Session:
+    """As `_resolve`, for whoever has loaded SQLAlchemy's asynchronous sessions: only he can have one."""
+    from sqlalchemy.ext.asyncio import AsyncSession, async_scoped_session, async_sessionmaker
+
+    if isinstance(target, async_scoped_session):
+        return _resolve(cast("Any", target.session_factory))
     if isinstance(target, async_sessionmaker):
         chosen = target.kw.get("sync_session_class") or target.class_.sync_session_class
         if chosen is Session:
@@ -464,9 +481,11 @@ def _resolve(target: Target) -> type[Session] | Session:
         return target.sync_session
     if isinstance(target, type) and issubclass(target, AsyncSession):
         return target.sync_session_class
-    if isinstance(target, Session) or (isinstance(target, type) and issubclass(target, Session)):
-        return target
-    raise TypeError(f"{target!r} makes no sessions of SQLAlchemy's ORM.")
+    raise _no_sessions(target)
+
+
+def _no_sessions(target: object) -> TypeError:
+    return TypeError(f"{target!r} makes no sessions of SQLAlchemy's ORM.")
 
 
 def _overlap(one: type[Session] | Session, other: type[Session] | Session) -> bool:

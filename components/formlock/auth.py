@@ -23,7 +23,12 @@ BROWSER_ROLE = "browser"
 COMPONENTS = ("locks", "bridge")
 
 # What the workers register under our prefix: while one is away, its callers are told to come back instead of "Wrong method".
-PUBLISHED = frozenset({"lock", "unlock", "renew", "takeover", "ask", "answer", "leave_queue", "status", "list", "updates", "locks"})
+PUBLISHED = frozenset(
+    {
+        "lock", "unlock", "renew", "takeover", "hand_over", "ask", "answer", "leave_queue", "status", "list", "history", "draft",
+        "forget_draft", "updates", "locks",
+    }
+)  # fmt: skip
 
 
 class AuthComponent(Session):

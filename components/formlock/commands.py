@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from formlock.errors import FormLockError
 from formlock.events import Event
@@ -11,8 +11,7 @@ from formlock.model import FormState, Mode, Owner
 # -- commands
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Wish:
+class Wish(Struct, frozen=True, gc=False, kw_only=True):
     """Who wants which part of the record, how, and from which session."""
 
     owner: Owner
@@ -25,8 +24,7 @@ class Wish:
     rid: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Lock(Wish):
+class Lock(Wish, frozen=True, gc=False, kw_only=True):
     """An owner asks for the form. `wait`: in line, if need be; `waits`: in how many lines its user stands elsewhere; `long_wall`: a
     deliberate long lock until then. `probed_since` comes from the `Wait` that an earlier try of the same call got."""
 
@@ -36,8 +34,7 @@ class Lock(Wish):
     probed_since: int | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Takeover(Wish):
+class Takeover(Wish, frozen=True, gc=False, kw_only=True):
     """An owner wants the form now. `expected_token`: of the grant that it knows of; `right`: it may take over from anybody."""
 
     expected_token: int
@@ -45,8 +42,7 @@ class Takeover(Wish):
     right: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Renew:
+class Renew(Struct, frozen=True, gc=False):
     """The owner lives, on this session, and knows its token, which no copy of its tab does. `active`: whether it does something."""
 
     owner: Owner
@@ -55,8 +51,7 @@ class Renew:
     active: bool | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Unlock:
+class Unlock(Struct, frozen=True, gc=False):
     """The owner is done; `leaving`: its page is going away and may be coming back."""
 
     owner: Owner
@@ -64,16 +59,14 @@ class Unlock:
     leaving: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class LeaveQueue:
+class LeaveQueue(Struct, frozen=True, gc=False):
     """The owner waits no more."""
 
     owner: Owner
     section: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class AskFor:
+class AskFor(Struct, frozen=True, gc=False):
     """Somebody asks the holders for the form."""
 
     owner: Owner
@@ -82,8 +75,7 @@ class AskFor:
     section: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(Struct, frozen=True, gc=False):
     """The holder answers all who asked. `keep_ms`: how long it keeps the form at least; None: it gives it up."""
 
     owner: Owner
@@ -91,28 +83,24 @@ class Answer:
     keep_ms: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class HandOver:
+class HandOver(Struct, frozen=True, gc=False):
     """The holder's page has brought its text into safety: the takeover that waits for it may go on."""
 
     owner: Owner
     token: int
 
 
-@dataclass(frozen=True, slots=True)
-class SessionLost:
+class SessionLost(Struct, frozen=True, gc=False):
     """The router says that this session is gone."""
 
     session: int
 
 
-@dataclass(frozen=True, slots=True)
-class Tick:
+class Tick(Struct, frozen=True, gc=False):
     """Nothing but time."""
 
 
-@dataclass(frozen=True, slots=True)
-class Recovered:
+class Recovered(Struct, frozen=True, gc=False):
     """The service was away, or stood still: the clock that gave the deadlines means nothing any more.
 
     `living`: the sessions that are there; None: all of before. `grace_ms`: how long owners have to come back, more than usual after
@@ -128,61 +116,53 @@ Command = Lock | Takeover | Renew | Unlock | LeaveQueue | AskFor | Answer | Hand
 # -- replies
 
 
-@dataclass(frozen=True, slots=True)
-class Yours:
+class Yours(Struct, frozen=True, gc=False):
     """The owner holds the form until `lease_ms` after it asked."""
 
     token: int
     lease_ms: int
 
 
-@dataclass(frozen=True, slots=True)
-class InLine:
+class InLine(Struct, frozen=True, gc=False):
     """The owner waits; `position` 1 is next."""
 
     number: int
     position: int
 
 
-@dataclass(frozen=True, slots=True)
-class Freed:
+class Freed(Struct, frozen=True, gc=False):
     """The owner does not hold the form (any more), or wait for it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Asking:
+class Asking(Struct, frozen=True, gc=False):
     """The holders have been asked; they have until `until` (None: as long as they like)."""
 
     number: int
     until: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class Wait:
+class Wait(Struct, frozen=True, gc=False):
     """Ask again when `until` has come or something has changed."""
 
     until: int
     probed_since: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Refusal:
+class Refusal(Struct, frozen=True, gc=False):
     """No, with the error that says why."""
 
     error: type[FormLockError]
     same_user: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Done:
+class Done(Struct, frozen=True, gc=False):
     """The command had no one to answer."""
 
 
 Reply = Yours | InLine | Freed | Asking | Wait | Refusal | Done
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(Struct, frozen=True, gc=False):
     """The state after, what to answer, and what happened, in order; `states` are those right after each event. `probes`: sessions to
     be asked for a sign of life now."""
 

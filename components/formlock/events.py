@@ -5,17 +5,22 @@ A public event is told to the form's subscribers and has a rev of its own; the o
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import ClassVar, Literal
+
+from msgspec import Struct
 
 from formlock.model import FormId, Owner
 
 Cause = Literal["unlock", "left", "expired", "session_lost", "takeover", "unclaimed", "asked", "idle", "max_hold", "long_over"]
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
-    """The root. `owner` is whom it is about: the holder, or whoever waits or was refused."""
+class _Named(Struct, frozen=True, gc=False, kw_only=True):
+    name: str = ""
+
+
+class Event(_Named, frozen=True, gc=False):
+    """The root. `owner` is whom it is about: the holder, or whoever waits or was refused; `name` what people call them, as far as
+    that is known."""
 
     public: ClassVar[bool]
     changes: ClassVar[bool] = True
@@ -27,8 +32,7 @@ class Event:
     wall: int
 
 
-@dataclass(frozen=True, slots=True)
-class Granted(Event):
+class Granted(Event, frozen=True, gc=False):
     """The owner has the form now. `resumed`: its own ended lease goes on, nobody had the form in between; `number`: of the waiter
     whose turn it is."""
 
@@ -39,8 +43,7 @@ class Granted(Event):
     number: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Released(Event):
+class Released(Event, frozen=True, gc=False):
     """The owner does not have it any more."""
 
     public = True
@@ -48,15 +51,13 @@ class Released(Event):
     cause: Cause
 
 
-@dataclass(frozen=True, slots=True)
-class Detached(Event):
+class Detached(Event, frozen=True, gc=False):
     """The owner's session is gone; the lease, or the place in line, waits for the owner in its grace."""
 
     public = False
 
 
-@dataclass(frozen=True, slots=True)
-class Reattached(Event):
+class Reattached(Event, frozen=True, gc=False):
     """The owner is back, on another session, with the same token."""
 
     public = False
@@ -64,8 +65,7 @@ class Reattached(Event):
     session: int
 
 
-@dataclass(frozen=True, slots=True)
-class TakenOver(Event):
+class TakenOver(Event, frozen=True, gc=False):
     """The owner loses the form to `by`; the grant to them follows."""
 
     public = True
@@ -75,8 +75,7 @@ class TakenOver(Event):
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class HandoverBegan(Event):
+class HandoverBegan(Event, frozen=True, gc=False):
     """The owner's page has a moment to bring its text into safety; then `by` has the form."""
 
     public = True
@@ -86,8 +85,7 @@ class HandoverBegan(Event):
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class HandoverEnded(Event):
+class HandoverEnded(Event, frozen=True, gc=False):
     """Whoever wanted to take over has left: the owner keeps the form."""
 
     public = True
@@ -95,8 +93,7 @@ class HandoverEnded(Event):
     by: Owner
 
 
-@dataclass(frozen=True, slots=True)
-class Queued(Event):
+class Queued(Event, frozen=True, gc=False):
     """The owner waits in line."""
 
     public = True
@@ -104,8 +101,7 @@ class Queued(Event):
     number: int
 
 
-@dataclass(frozen=True, slots=True)
-class LeftQueue(Event):
+class LeftQueue(Event, frozen=True, gc=False):
     """The owner waits no more."""
 
     public = True
@@ -114,8 +110,7 @@ class LeftQueue(Event):
     cause: Literal["left", "session_lost"]
 
 
-@dataclass(frozen=True, slots=True)
-class Asked(Event):
+class Asked(Event, frozen=True, gc=False):
     """Somebody asks the owner for the form."""
 
     public = True
@@ -126,8 +121,7 @@ class Asked(Event):
     note: str
 
 
-@dataclass(frozen=True, slots=True)
-class Answered(Event):
+class Answered(Event, frozen=True, gc=False):
     """The owner has answered all who asked: the form is given up, or kept for `keep_ms` more."""
 
     public = True
@@ -136,22 +130,19 @@ class Answered(Event):
     keep_ms: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class BecameIdle(Event):
+class BecameIdle(Event, frozen=True, gc=False):
     """The owner has done nothing for a while."""
 
     public = True
 
 
-@dataclass(frozen=True, slots=True)
-class BecameActive(Event):
+class BecameActive(Event, frozen=True, gc=False):
     """The owner is at work again."""
 
     public = True
 
 
-@dataclass(frozen=True, slots=True)
-class Ending(Event):
+class Ending(Event, frozen=True, gc=False):
     """The longest time that anybody may hold the form is over soon."""
 
     public = True
@@ -159,8 +150,7 @@ class Ending(Event):
     in_ms: int
 
 
-@dataclass(frozen=True, slots=True)
-class Refused(Event):
+class Refused(Event, frozen=True, gc=False):
     """A call was refused, and changed nothing; for the history only."""
 
     public = False

@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 from autobahn.exception import Disconnected
@@ -31,12 +32,15 @@ from formlock.commands import (
 from formlock.errors import FormLockError, InvalidArgument, Lost, NotActive, NotAllowed
 from formlock.events import Event as LockEvent
 from formlock.events import Granted
+from formlock.history import Keeping
 from formlock.model import FormId, FormState, Owner
+from formlock.past import Past, owner_of
+from formlock.policies import Policies, PolicyBook
 from formlock.policy import Policy
+from formlock.policyfile import PolicyFile, read
 from formlock.ready import CLAIMS as READY_CLAIMS
 from formlock.ready import ROLE as READY_ROLE
 from formlock.receipts import Signer
-from formlock.rules import session_owner
 from formlock.service import LockService
 from formlock.stores import open_store
 from formlock.telling import STATUS, own_facts, told, verb
@@ -73,12 +77,16 @@ VIEWERS_MS = 1_000
 
 
 class LockComponent(Session):
-    """`extra`: `store` (URL), `policy` (milliseconds by name, see policy.Policy)."""
+    """`extra`: `store` (URL); `policy_file` (docs/reference/policy.md), and `policy`, by the names of policy.Policy, for what it
+    leaves out; `history`, what is kept of it, by the names of history.Keeping."""
 
     @classmethod
     def check_config(cls, personality: object, extra: dict[str, Any]) -> None:
         """A policy that breaks promises is refused before anything is started."""
-        _policy(extra)
+        base = _policy(extra)
+        _keeping(extra)
+        if "policy_file" in extra:
+            read(Path(extra.get("cbdir", ".")) / extra["policy_file"], base)
         super().check_config(personality, extra)
 
     async def started(self) -> None:
@@ -96,15 +104,18 @@ class LockComponent(Session):
         self._changed_views: set[FormId] = set()
         self._views_due: Timer | None = None
         self._waiting: list[Callable[[], None]] | None = []
-        store = await open_store(self.extra.get("store", "memory:"), self._clock, lambda: secrets.token_hex(4), self.folder())
+        url, keeping = self.extra.get("store", "memory:"), _keeping(self.extra)
+        store = await open_store(url, self._clock, lambda: secrets.token_hex(4), self.folder(), keeping)
         self._service = LockService(
             store,
             self._clock,
-            _policy(self.extra),
+            self._policies(),
             happened=self._happened,
             probe=self._probe,
             stepped_down=self._step_down,
         )
+        if self._policy_file is not None:
+            self._policy_file.watch(self._clock)
         await self.hear("wamp.session.on_join", self._on_join)
         await self.hear("wamp.session.on_leave", self._on_leave)
         await self.hear("wamp.subscription.on_create", self._on_create)
@@ -125,6 +136,8 @@ class LockComponent(Session):
         await self.answer(self.uris.procedure("leave_queue"), self._leave_queue)
         await self.answer(self.uris.procedure("status"), self._status)
         await self.answer(self.uris.procedure("list"), self._list)
+        for name, handler in Past(self._service, self._clock, self.uris, self._allowed).procedures().items():
+            await self.answer(self.uris.procedure(name), handler)
         self._clock.start(self._look_around())
         self.note("locks.ready", epoch=self._service.epoch, sessions=len(living))
 
@@ -133,7 +146,23 @@ class LockComponent(Session):
         if hasattr(self, "_service"):
             if self._views_due is not None:
                 self._views_due.cancel()
+            if self._policy_file is not None:
+                self._policy_file.stop()
             await self._service.stop()
+
+    def _policies(self) -> Policies:
+        base, name = _policy(self.extra), self.extra.get("policy_file")
+        self._policy_file: PolicyFile | None = None
+        if name is None:
+            return base
+        self._policy_file = PolicyFile(self.folder(name), base, changed=self._policy_changed, wrong=self._policy_wrong)
+        return self._policy_file
+
+    def _policy_changed(self, book: PolicyBook) -> None:
+        self.note("policy.changed", tables=1 + len(book.records) + len(book.beginnings))
+
+    def _policy_wrong(self, why: str) -> None:
+        self.fault("policy.wrong", why=why, then="the policies of before go on")
 
     # -- procedures
 
@@ -150,10 +179,12 @@ class LockComponent(Session):
         if several and ("form" in arguments or asked.wait):
             # Whoever holds nothing while waiting for several may wait for ever; nobody is promised that here.
             raise InvalidArgument(argument="wait" if asked.wait else "form")
-        claims = await self._allowed(call, "lock", *forms)
-        if asked.until_ms is not None:
-            claims = await self._allowed(call, "reserve", *forms)
-        owner = _owner(claims, asked.tab, call.caller)
+        for form in forms:
+            policy = self._service.policy(form)
+            claims = await self._allowed(call, policy.lock_right, form)
+            if asked.until_ms is not None:
+                claims = await self._allowed(call, policy.reserve_right, form)
+        owner = owner_of(claims, asked.tab, call.caller)
         wanted = [(form, self._wish(form, owner, claims, call.caller, asked)) for form in forms]
         decisions = await self._service.lock_all(wanted, call.caller)
         for form, decision in zip(forms, decisions, strict=True):
@@ -165,7 +196,7 @@ class LockComponent(Session):
     def _wish(self, form: FormId, owner: Owner, claims: Claims, session: int, asked: LockRequest) -> Lock:
         long_wall = None
         if asked.until_ms is not None:
-            long_wall = self._clock.wall() + min(asked.until_ms, self._service.policy.max_long_ms)
+            long_wall = self._clock.wall() + min(asked.until_ms, self._service.policy(form).max_long_ms)
         return Lock(
             owner=owner,
             name=claims.name,
@@ -190,8 +221,9 @@ class LockComponent(Session):
         arguments = call.arguments()
         form = self.uris.form(arguments.get("form"))
         asked = request(TakeoverRequest, arguments)
-        claims = await self._allowed(call, "lock", form)
-        owner = _owner(claims, asked.tab, call.caller)
+        policy = self._service.policy(form)
+        claims = await self._allowed(call, policy.lock_right, form)
+        owner = owner_of(claims, asked.tab, call.caller)
         command = Takeover(
             owner=owner,
             name=claims.name,
@@ -202,7 +234,7 @@ class LockComponent(Session):
             rid=asked.rid or "",
             expected_token=asked.expected_token,
             reason=asked.reason,
-            right=claims.allows("takeover", form),
+            right=claims.allows(policy.takeover_right, form),
         )
         decision = await self._service.takeover(form, command)
         if isinstance(decision.reply, Refusal):
@@ -214,7 +246,7 @@ class LockComponent(Session):
         form = self.uris.form(arguments.get("form"))
         asked = request(UnlockRequest, arguments)
         claims = await self._allowed(call, "lock", form)
-        owner = _owner(claims, asked.tab, call.caller)
+        owner = owner_of(claims, asked.tab, call.caller)
         return await self._told(call, form, Unlock(owner, asked.token, asked.leaving), claims)
 
     async def _leave_queue(self, call: Call) -> Payload:
@@ -222,14 +254,14 @@ class LockComponent(Session):
         form = self.uris.form(arguments.get("form"))
         asked = request(LeaveQueueRequest, arguments)
         claims = await self._allowed(call, "lock", form)
-        return await self._told(call, form, LeaveQueue(_owner(claims, asked.tab, call.caller), form.section), claims)
+        return await self._told(call, form, LeaveQueue(owner_of(claims, asked.tab, call.caller), form.section), claims)
 
     async def _ask(self, call: Call) -> Payload:
         arguments = call.arguments()
         form = self.uris.form(arguments.get("form"))
         asked = request(AskRequest, arguments)
-        claims = await self._allowed(call, "lock", form)
-        owner = _owner(claims, asked.tab, call.caller)
+        claims = await self._allowed(call, self._service.policy(form).lock_right, form)
+        owner = owner_of(claims, asked.tab, call.caller)
         return await self._told(call, form, AskFor(owner, claims.name, asked.note, form.section), claims)
 
     async def _answer_ask(self, call: Call) -> Payload:
@@ -237,7 +269,7 @@ class LockComponent(Session):
         form = self.uris.form(arguments.get("form"))
         asked = request(AnswerRequest, arguments)
         claims = await self._allowed(call, "lock", form)
-        owner = _owner(claims, asked.tab, call.caller)
+        owner = owner_of(claims, asked.tab, call.caller)
         keep_ms = None if asked.answer == "release" else asked.keep_ms or 0
         return await self._told(call, form, Answer(owner, asked.token, keep_ms), claims)
 
@@ -257,7 +289,7 @@ class LockComponent(Session):
     async def _renew(self, call: Call) -> Payload:
         asked = request(RenewRequest, call.arguments())
         claims = await self._claims.of(call.caller)
-        owner = _owner(claims, asked.tab, call.caller)
+        owner = owner_of(claims, asked.tab, call.caller)
         forms = [self.uris.form(held.form) for held in asked.locks]
         renewals = [
             (form, Renew(owner, held.token, call.caller, asked.active))
@@ -457,7 +489,7 @@ class LockComponent(Session):
                 raise NotActive
 
     def _yours(self, form: FormId, state: FormState, reply: Yours, owner: Owner) -> Payload:
-        topic, renew_ms = self.uris.topic(form), self._service.policy.renew_ms
+        topic, renew_ms = self.uris.topic(form), self._service.policy(form).renew_ms
         receipt = self._signer.sign(topic, owner, reply.token, self._clock.wall(), reply.lease_ms)
         return lock_answer(topic, state.rev, reply.token, self._service.epoch, reply.lease_ms, renew_ms, receipt)
 
@@ -469,14 +501,19 @@ class LockComponent(Session):
         return refusal(self.uris, error, state, form, same_user, self._service.epoch, now, wall)
 
 
-def _owner(claims: Claims, tab: str | None, session: int) -> Owner:
-    return Owner(claims.user, tab) if tab is not None else session_owner(claims.user, session)
-
-
 def _policy(extra: dict[str, Any]) -> Policy:
     given = extra.get("policy", {})
     try:
         return Policy(**given)
     except TypeError:
-        known = ", ".join(Policy.__slots__)
+        known = ", ".join(Policy.__struct_fields__)
         raise ValueError(f"policy: {given!r} is not made of whole milliseconds by the names {known}") from None
+
+
+def _keeping(extra: dict[str, Any]) -> Keeping:
+    given = extra.get("history", {})
+    try:
+        return Keeping(**given)
+    except TypeError:
+        known = ", ".join(Keeping.__slots__)
+        raise ValueError(f"history: {given!r} is not made of whole numbers by the names {known}") from None

@@ -7,8 +7,10 @@ milliseconds since 1970. What must outlive the process is kept as wall time, and
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 Mode = Literal["exclusive", "shared"]
 
@@ -44,11 +46,10 @@ class Owner(NamedTuple):
 
 
 class Attempt(NamedTuple):
-    """That an owner's call `rid` was answered with this token: enough to answer a repetition, without keeping answers."""
+    """That an owner's call `rid` was granted, and that grant ended at `at`: a late copy of the call is told so."""
 
     owner: Owner
     rid: str
-    token: int
     at: int
 
 
@@ -69,8 +70,7 @@ class Ask(NamedTuple):
     wall: int
 
 
-@dataclass(frozen=True, slots=True)
-class Handover:
+class Handover(Struct, frozen=True, gc=False):
     """A takeover that waits for the holder's page to bring its text into safety."""
 
     owner: Owner
@@ -84,8 +84,7 @@ class Handover:
     section: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Contest:
+class Contest(Struct, frozen=True, gc=False):
     """What others want of a lease. `ask_until`: unanswered until then, it ends; `kept_until`: the holder has said that it stays."""
 
     asks: tuple[Ask, ...] = ()
@@ -94,8 +93,7 @@ class Contest:
     handover: Handover | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Lease:
+class Lease(Struct, frozen=True, gc=False):
     """The right to edit until `deadline`. Without a session it is in its grace: kept for the owner to come back.
 
     A lease that outlived the process that gave it has deadline None until `Recovered` sets one: the old clock means nothing.
@@ -122,38 +120,51 @@ class Lease:
     """When it ends for that."""
     long_wall: int | None = None
     """A deliberate long lock: it lasts until then, whoever is attached."""
-    ends_wall: int | None = None
-    ends_at: int | None = None
-    """However it is renewed, it ends then."""
-    warn_at: int | None = None
+    granted_at: int = 0
+    max_hold_ms: int = 0
+    """However it is renewed, it ends so long after it was granted; 0: never."""
+    warn_ms: int = 0
+    """So long before that its end is told; 0: it has been."""
     unclaimed: bool = False
     """Granted to a waiter that has not said yet that it is there."""
     contest: Contest | None = None
     earlier: tuple[int, ...] = ()
     """The sessions that its owner has come from, the latest first: what still arrives from them is late."""
+    rid: str = ""
+    """Of the attempt that it was last given for."""
+
+    @property
+    def ends_at(self) -> int | None:
+        """When the longest time is over."""
+        return self.granted_at + self.max_hold_ms if self.max_hold_ms else None
+
+    @property
+    def warn_at(self) -> int | None:
+        """When that is to be told."""
+        return self.granted_at + self.max_hold_ms - self.warn_ms if self.max_hold_ms and self.warn_ms else None
 
     @property
     def due(self) -> int | None:
         """When this lease changes by itself, if ever."""
-        contest = self.contest
-        if self.probe is None and contest is None and self.warn_at is None and self.idle_until is None and self.ends_at is None:
-            return self.deadline
-        return min((at for at in self.times() if at is not None), default=None)
+        due = self.deadline
+        if self.max_hold_ms:
+            # The warning comes first, if it has not been.
+            ends = self.granted_at + self.max_hold_ms - self.warn_ms
+            due = ends if due is None or ends < due else due
+        if self.probe is None and self.contest is None and self.idle_until is None:
+            return due
+        return min((at for at in (due, *self.times()) if at is not None), default=None)
 
     def times(self) -> Iterator[int | None]:
-        """All its times."""
-        yield self.deadline
+        """Its rarer times."""
         yield self.probe.until if self.probe is not None else None
         yield self.idle_until
-        yield self.warn_at
-        yield self.ends_at
         if self.contest is not None:
             yield self.contest.ask_until
             yield self.contest.handover.until if self.contest.handover is not None else None
 
 
-@dataclass(frozen=True, slots=True)
-class Waiter:
+class Waiter(Struct, frozen=True, gc=False):
     """Somebody in line. Detached (no session) it keeps its place until `deadline`, and is passed over."""
 
     number: int
@@ -169,8 +180,7 @@ class Waiter:
     deadline: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Left:
+class Left(Struct, frozen=True, gc=False):
     """A page said goodbye and could not know whether it closes or reloads.
 
     Until `reserved_until` only the same tab may take the form; until `resumable_until`, as long as nobody else has, that tab
@@ -182,8 +192,7 @@ class Left:
     resumable_until: int
 
 
-@dataclass(frozen=True, slots=True)
-class FormState:
+class FormState(Struct, frozen=True, gc=False):
     """All that is known of one record's locking. `token` is the highest ever granted and never falls; `number` the last that a
     waiter or an ask was given."""
 
@@ -211,6 +220,10 @@ class FormState:
         times += [left.reserved_until if self.waiters and left.reserved_until else left.resumable_until for left in self.lefts]
         return min((at for at in times if at is not None), default=None)
 
+    def of_token(self, token: int) -> Lease | None:
+        """The lease of this grant, as long as it lasts."""
+        return next((lease for lease in self.holds if lease.token == token), None)
+
     def held(self, section: str) -> tuple[Lease, ...]:
         """The leases that somebody who wants this section meets."""
         wanted = FormId("", "", section)
@@ -229,8 +242,7 @@ class FormState:
         """As a new process has it: what another clock said is forgotten or begins anew. `Recovered` sets the times again; a page
         that had left is not waited for."""
         holds = tuple(
-            replace(lease, deadline=None, heard_at=0, probe=None, idle_until=None, ends_at=None, warn_at=None, contest=_calm(lease))
-            for lease in self.holds
+            replace(lease, deadline=None, heard_at=0, probe=None, idle_until=None, contest=_calm(lease)) for lease in self.holds
         )
         waiters = tuple(replace(waiter, deadline=None) for waiter in self.waiters)
         attempts = tuple(attempt._replace(at=now) for attempt in self.attempts)
@@ -241,8 +253,18 @@ def _calm(lease: Lease) -> Contest | None:
     return replace(lease.contest, ask_until=None, kept_until=None) if lease.contest is not None else None
 
 
-@dataclass(frozen=True, slots=True)
-class Query:
+class Draft(Struct, frozen=True, gc=False):
+    """What the owner of a grant had not saved when it lost the form; `content` is JSON. A grant has one: a later takes its place."""
+
+    form: FormId
+    owner: Owner
+    name: str
+    token: int
+    wall: int
+    content: bytes
+
+
+class Query(Struct, frozen=True, gc=False):
     """Which locked forms to list, in the order of their ids, beginning behind `after`. None: whatever."""
 
     type: str | None = None
@@ -272,8 +294,7 @@ class Query:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
+class Found(Struct, frozen=True, gc=False):
     """One page of the answer to a Query. `after`: where the next page begins; None when there is none."""
 
     states: tuple[FormState, ...]

@@ -43,6 +43,8 @@ class Pages(Resource):
     def __init__(self, extra: dict[str, Any], reactor: object = None) -> None:  # noqa: ARG002 (Crossbar passes it)
         super().__init__()  # type: ignore[no-untyped-call]
         self._root = _Files(str(Path(extra["pages"]).resolve()))
+        # `/demo` is demo.html.
+        self._root.ignoreExt(".html")
         self.putChild(b"readyz", cast("Any", ReadyPage)())
         self.putChild(b"formlock", cast("Any", _PackageFiles)(str(Path(extra["package"]).resolve())))
 

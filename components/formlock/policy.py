@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from msgspec import Struct
+from msgspec.structs import fields
+
+from formlock.claims import RIGHTS, Right
+from formlock.model import FormId
 
 # How long a repeated attempt (same owner, same rid) is recognised.
 REPEAT_MS = 5 * 60_000
@@ -12,10 +16,26 @@ MAX_ATTEMPTS = 16
 MAX_EARLIER = 3
 # Of the times that may be 0, which means: never.
 OPTIONAL = frozenset({"idle_release_ms", "max_hold_ms", "handover_ms"})
+# How the policy file says it.
+NEVER = "never"
+# A year; whoever writes more has missed the unit.
+MAX_MS = 366 * 86_400_000
 
 
-@dataclass(frozen=True, slots=True)
-class Policy:
+class BrokenPolicy(ValueError):
+    """The numbers don't go together; `names` are those that the sentence speaks of."""
+
+    def __init__(self, sentence: str, *names: str) -> None:
+        super().__init__(sentence)
+        self.names = names
+
+
+def may_be_never(name: str) -> bool:
+    """Whether 0 means "never" for this time."""
+    return name in OPTIONAL
+
+
+class Policy(Struct, frozen=True, gc=False):
     """Milliseconds and numbers; docs/reference/policy.md tells what each is for."""
 
     ttl_ms: int = 90_000
@@ -41,21 +61,40 @@ class Policy:
     max_hold_ms: int = 8 * 3_600_000
     warn_ms: int = 5 * 60_000
     max_long_ms: int = 30 * 86_400_000
+    # Which right a session needs; whoever holds a form keeps it without.
+    lock_right: Right = "lock"
+    takeover_right: Right = "takeover"
+    reserve_right: Right = "reserve"
+
+    def of(self, form: FormId) -> Policy:  # noqa: ARG002 (see policies.Policies)
+        """One policy for all forms."""
+        return self
 
     def __post_init__(self) -> None:
         for field in fields(self):
-            value = getattr(self, field.name)
-            if field.type == "bool":
-                if type(value) is not bool:
-                    raise ValueError(f"{field.name} is true or false")
-            elif type(value) is not int or value < 0 or (value == 0 and field.name not in OPTIONAL):
-                raise ValueError(f"{field.name} must be a whole number above 0")
+            _check(field.name, field.type, getattr(self, field.name))
         # A holder whose session is lost just before its next renewal but one must still find its grace whole.
         if 2 * self.renew_ms + self.grace_ms > self.ttl_ms:
-            raise ValueError("ttl_ms must be at least 2 * renew_ms + grace_ms, else a lost session's grace is cut short")
+            raise BrokenPolicy(
+                "ttl_ms must be at least 2 * renew_ms + grace_ms, else a lost session's grace is cut short",
+                "ttl_ms", "renew_ms", "grace_ms",
+            )  # fmt: skip
         if self.reserve_ms > self.grace_ms:
-            raise ValueError("reserve_ms must not be above grace_ms")
+            raise BrokenPolicy("reserve_ms must not be above grace_ms", "reserve_ms", "grace_ms")
         if self.contended_grace_ms > self.grace_ms:
-            raise ValueError("contended_grace_ms must not be above grace_ms")
+            raise BrokenPolicy("contended_grace_ms must not be above grace_ms", "contended_grace_ms", "grace_ms")
         if self.max_hold_ms and self.warn_ms >= self.max_hold_ms:
-            raise ValueError("warn_ms must be below max_hold_ms, else the warning comes with the lock")
+            raise BrokenPolicy("warn_ms must be below max_hold_ms, else the warning comes with the lock", "warn_ms", "max_hold_ms")
+
+
+def _check(name: str, kind: object, value: object) -> None:
+    if kind is bool:
+        if type(value) is not bool:
+            raise BrokenPolicy(f"{name} is true or false", name)
+    elif kind == Right:
+        if value not in RIGHTS:
+            raise BrokenPolicy(f"{name} is one of {', '.join(sorted(RIGHTS))}", name)
+    elif type(value) is not int or value < 0 or (value == 0 and name not in OPTIONAL):
+        raise BrokenPolicy(f"{name} must be a whole number above 0", name)
+    elif value > MAX_MS:
+        raise BrokenPolicy(f"{name} must not be above {MAX_MS} (366 days)", name)

@@ -24,8 +24,9 @@ Time passes first: whatever is decided, decides on the state as it is at `now`, 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import Any
+
+from msgspec.structs import replace
 
 from formlock.commands import (
     Answer,
@@ -86,9 +87,8 @@ def decide(state: FormState, command: Command, now: int, wall: int, policy: Poli
         _serve(case)
         reply = _HANDLERS[type(command)](case, command)
         if isinstance(reply, Refusal) and not isinstance(command, (Tick, SessionLost)):
-            case.happened(
-                Refused, command.owner, section=getattr(command, "section", ""), call=_CALLS[type(command)], error=reply.error.name
-            )
+            section, name = getattr(command, "section", ""), getattr(command, "name", "")
+            case.happened(Refused, command.owner, 0, section, name, call=_CALLS[type(command)], error=reply.error.name)
     _serve(case)
     return Decision(case.state, reply, tuple(case.events), tuple(case.states), tuple(case.probes))
 
@@ -124,19 +124,18 @@ class _Case:
         self.states: list[FormState] = []
         self.probes: list[int] = []
 
-    def happened(self, kind: type[Event], owner: Owner, token: int = 0, section: str = "", **facts: Any) -> None:
+    def happened(self, kind: type[Event], owner: Owner, token: int = 0, section: str = "", name: str = "", **facts: Any) -> None:
         """An event, with the next rev if it is public."""
         if kind.public:
             self.state = replace(self.state, rev=self.state.rev + 1)
         form = self.state.form
-        self.events.append(
-            kind(FormId(form.type, form.id, section) if section else form, owner, token, self.state.rev, self.wall, **facts)
-        )
+        form = FormId(form.type, form.id, section) if section else form
+        self.events.append(kind(form, owner, token, self.state.rev, self.wall, name=name, **facts))
         self.states.append(self.state)
 
     def told(self, kind: type[Event], lease: Lease, **facts: Any) -> None:
         """An event about a lease."""
-        self.happened(kind, lease.owner, lease.token, lease.section, **facts)
+        self.happened(kind, lease.owner, lease.token, lease.section, lease.name, **facts)
 
     def change(self, lease: Lease, **facts: Any) -> Lease:
         """The lease with these facts, in its place."""
@@ -151,7 +150,7 @@ class _Case:
 
     def of_token(self, token: int) -> Lease | None:
         """The lease of this grant, as long as it lasts."""
-        return next((lease for lease in self.state.holds if lease.token == token), None)
+        return self.state.of_token(token)
 
     def number(self) -> int:
         """The next number of a waiter or an ask."""
@@ -182,7 +181,7 @@ def _lease_due(case: _Case, lease: Lease, at: int) -> None:
         _detach(case, case.change(lease, silent=True), at)
     elif lease.warn_at == at:
         left_ms = (lease.ends_at or at) - at
-        case.told(Ending, case.change(lease, warn_at=None), in_ms=left_ms)
+        case.told(Ending, case.change(lease, warn_ms=0), in_ms=left_ms)
     elif contest is not None and contest.handover is not None and contest.handover.until == at:
         _move(case, lease, contest.handover)
     elif contest is not None and contest.ask_until == at:
@@ -220,8 +219,7 @@ def _serve(case: _Case) -> None:
 
 
 def _lock(case: _Case, command: Lock) -> Reply:
-    attempt = _repeated(case, command)
-    if attempt is not None and case.of_token(attempt.token) is None:
+    if _repeated(case, command):
         # This very attempt was granted, and its grant has ended since: a late copy must not start another.
         return Refusal(Lost)
     own = _own(case.state, command)
@@ -278,31 +276,30 @@ def _give(
         mode=getattr(wish, "mode", "exclusive"),
         machine=wish.machine,
         unclaimed=claim_ms is not None,
+        rid=wish.rid,
     )
     if long_wall is not None:
         lease = replace(lease, long_wall=long_wall, deadline=now + long_wall - case.wall)
     elif policy.max_hold_ms:
-        ends_at = now + policy.max_hold_ms
-        lease = replace(lease, ends_wall=case.wall + policy.max_hold_ms, ends_at=ends_at, warn_at=ends_at - policy.warn_ms)
-    _hold(case, lease, wish.rid)
+        lease = replace(lease, granted_at=now, max_hold_ms=policy.max_hold_ms, warn_ms=policy.warn_ms)
+    _hold(case, lease)
     case.told(Granted, lease, session=session, number=number)
     return lease
 
 
-def _hold(case: _Case, lease: Lease, rid: str) -> None:
+def _hold(case: _Case, lease: Lease) -> None:
     """The lease is one of the state's: its owner waits no more, and whoever left this part of the form can't come back to it."""
     part = FormId("", "", lease.section)
     lefts = tuple(left for left in case.state.lefts if not part.overlaps(FormId("", "", left.lease.section)))
     waiters = tuple(w for w in case.state.waiters if (w.owner, w.section) != (lease.owner, lease.section))
     holds = (*case.state.holds, lease)
     case.state = replace(case.state, token=max(case.state.token, lease.token), holds=holds, lefts=lefts, waiters=waiters)
-    _remember(case, lease, rid)
 
 
 def _resume(case: _Case, command: Lock, left: Left) -> Reply:
     """The page was only reloaded, and nobody else has had the form: its lease goes on."""
-    lease = replace(left.lease, session=command.session, deadline=_fresh(case, left.lease), heard_at=case.now)
-    _hold(case, lease, command.rid)
+    lease = replace(left.lease, session=command.session, deadline=_fresh(case, left.lease), heard_at=case.now, rid=command.rid)
+    _hold(case, lease)
     case.told(Granted, lease, session=command.session, resumed=True)
     return _yours(case, lease)
 
@@ -313,15 +310,12 @@ def _lock_again(case: _Case, lease: Lease, command: Lock) -> Reply:
         # The page that did not answer may only be asleep. A new token makes sure that it has lost when it wakes (docs/adr/0005).
         token = case.state.token + 1
         case.state = replace(case.state, token=token)
-        again = case.change(
-            lease, token=token, session=command.session, deadline=_fresh(case, lease), heard_at=case.now, silent=False
-        )
-        _remember(case, again, command.rid)
+        facts = {"session": command.session, "deadline": _fresh(case, lease), "heard_at": case.now, "silent": False}
+        again = case.change(lease, token=token, rid=command.rid, **facts)
         case.told(Granted, again, session=command.session)
         return _yours(case, again)
     if lease.session is None or lease.session == command.session:
-        _remember(case, lease, command.rid)
-        return _attach(case, lease, command.session)
+        return _attach(case, case.change(lease, rid=command.rid) if command.rid else lease, command.session)
     # Its old session is still there: a duplicated tab, or a line that died without a word. Only a probe can tell.
     if lease.probe is None and command.probed_since is not None and lease.heard_at >= command.probed_since:
         return Refusal(FormLocked, same_user=True)
@@ -432,6 +426,7 @@ def _detach(case: _Case, lease: Lease, since: int) -> None:
 
 def _release(case: _Case, lease: Lease, cause: Cause) -> None:
     case.state = replace(case.state, holds=tuple(held for held in case.state.holds if held is not lease))
+    _remember(case, lease)
     case.told(Released, lease, cause=cause)
     handover = lease.contest.handover if lease.contest is not None else None
     if handover is not None:
@@ -454,7 +449,7 @@ def _queue(case: _Case, command: Lock, waiting: Waiter | None, blockers: Sequenc
         changed = replace(waiting, **facts)
         case.state = replace(case.state, waiters=tuple(changed if other is waiting else other for other in case.state.waiters))
         if waiting.session != command.session:
-            case.happened(Reattached, command.owner, section=command.section, session=command.session)
+            case.happened(Reattached, command.owner, 0, command.section, command.name, session=command.session)
         number = waiting.number
     elif len(case.state.waiters) >= policy.max_waiters or command.waits >= policy.max_waits_per_user:
         return Refusal(TooMany)
@@ -462,7 +457,7 @@ def _queue(case: _Case, command: Lock, waiting: Waiter | None, blockers: Sequenc
         number = case.number()
         waiter = Waiter(number=number, owner=command.owner, since_wall=case.wall, section=command.section, **facts)
         case.state = replace(case.state, waiters=(*case.state.waiters, waiter))
-        case.happened(Queued, command.owner, section=command.section, number=number)
+        case.happened(Queued, command.owner, 0, command.section, command.name, number=number)
     for blocker in blockers:
         if isinstance(blocker, Lease):
             _contend(case, blocker)
@@ -481,7 +476,7 @@ def _leave_queue(case: _Case, command: LeaveQueue) -> Reply:
 
 def _forget(case: _Case, waiter: Waiter, cause: str) -> None:
     case.state = replace(case.state, waiters=tuple(other for other in case.state.waiters if other is not waiter))
-    case.happened(LeftQueue, waiter.owner, section=waiter.section, number=waiter.number, cause=cause)
+    case.happened(LeftQueue, waiter.owner, 0, waiter.section, waiter.name, number=waiter.number, cause=cause)
 
 
 def _detach_waiter(case: _Case, waiter: Waiter, grace_ms: int) -> None:
@@ -490,7 +485,7 @@ def _detach_waiter(case: _Case, waiter: Waiter, grace_ms: int) -> None:
         return
     gone = replace(waiter, session=None, deadline=case.now + grace_ms)
     case.state = replace(case.state, waiters=tuple(gone if other is waiter else other for other in case.state.waiters))
-    case.happened(Detached, waiter.owner, section=waiter.section)
+    case.happened(Detached, waiter.owner, 0, waiter.section, waiter.name)
 
 
 def _contend(case: _Case, lease: Lease) -> Lease:
@@ -562,15 +557,10 @@ def _answer(case: _Case, command: Answer) -> Reply:
 
 def _takeover(case: _Case, command: Takeover) -> Reply:
     own = _own(case.state, command)
-    if (
-        own is not None
-        and own.mode == command.mode
-        and (own.token == command.expected_token or _repeated(case, command) is not None)
-    ):
-        # It has come about, or was not needed.
+    if own is not None and own.mode == "exclusive":
+        # It has come about (the call that waited asks again), or was not needed.
         return _attach(case, own, command.session) if own.session in (None, command.session) else Refusal(FormLocked, same_user=True)
-    attempt = _repeated(case, command)
-    if attempt is not None:
+    if _repeated(case, command):
         return Refusal(Lost)
     lease = case.of_token(command.expected_token)
     others = [held for held in case.state.holds if held is not lease and held.owner != command.owner and _meet(command, held)]
@@ -600,7 +590,8 @@ def _take(case: _Case, lease: Lease, command: Takeover, same_user: bool) -> Repl
         case.now + handover_ms,
         command.section,
     )
-    if handover_ms and lease.session is not None and not same_user and not lease.machine and not lease.unclaimed:
+    # One that has begun lasts as long as the holder was told, whatever the policy says now.
+    if (underway or handover_ms) and lease.session is not None and not same_user and not lease.machine and not lease.unclaimed:
         if underway is None:
             lease = case.contest(lease, handover=handover)
             case.told(HandoverBegan, lease, by=command.owner, by_name=command.name, reason=command.reason)
@@ -622,6 +613,7 @@ def _hand_over(case: _Case, command: HandOver) -> Reply:
 def _move(case: _Case, lease: Lease, handover: Handover) -> Lease:
     """The old holder is told before anybody hears of the new one."""
     case.state = replace(case.state, holds=tuple(held for held in case.state.holds if held is not lease))
+    _remember(case, lease)
     case.told(TakenOver, lease, by=handover.owner, by_name=handover.name, reason=handover.reason)
     return _hand(case, handover)
 
@@ -631,6 +623,7 @@ def _hand(case: _Case, handover: Handover) -> Lease:
     for lease in case.state.holds:
         if (lease.owner, lease.section) == (handover.owner, handover.section):
             case.state = replace(case.state, holds=tuple(held for held in case.state.holds if held is not lease))
+            _remember(case, lease)
             case.told(Released, lease, cause="takeover")
     return _give(case, handover, handover.session)
 
@@ -656,10 +649,10 @@ def _recover(case: _Case, command: Recovered) -> None:
 def _clock_again(case: _Case, lease: Lease) -> Lease:
     """What is known by wall time only, by the clock of now; whoever is asked has the whole time again."""
     facts: dict[str, Any] = {}
-    if lease.ends_wall is not None and lease.ends_at is None:
+    if lease.max_hold_ms and lease.deadline is None:
         # The wall clock may have been set: what was promised by a renewal just before is kept in any case.
-        ends_at = case.now + max(case.policy.ttl_ms, lease.ends_wall - case.wall)
-        facts |= {"ends_at": ends_at, "warn_at": max(case.now, ends_at - case.policy.warn_ms)}
+        held_ms = min(max(0, case.wall - lease.granted_wall), lease.max_hold_ms - case.policy.ttl_ms)
+        facts["granted_at"] = case.now - held_ms
     if lease.idle_wall is not None and case.policy.idle_release_ms:
         facts["idle_until"] = case.now + case.policy.idle_release_ms
     lease = case.change(lease, **facts) if facts else lease
@@ -747,19 +740,20 @@ def _yours(case: _Case, lease: Lease) -> Yours:
     return Yours(lease.token, min(deadline, lease.ends_at or deadline) - case.now)
 
 
-def _repeated(case: _Case, command: Wish) -> Attempt | None:
-    for attempt in case.state.attempts:
-        if command.rid and attempt.rid == command.rid and attempt.owner == command.owner and case.now - attempt.at < REPEAT_MS:
-            return attempt
-    return None
+def _repeated(case: _Case, command: Wish) -> bool:
+    """Whether this attempt was granted before, and that grant has ended."""
+    return bool(command.rid) and any(
+        attempt.rid == command.rid and attempt.owner == command.owner and case.now - attempt.at < REPEAT_MS
+        for attempt in case.state.attempts
+    )
 
 
-def _remember(case: _Case, lease: Lease, rid: str) -> None:
-    # A call that is repeated is one attempt, so that it pushes no other out.
-    recent = [a for a in case.state.attempts if case.now - a.at < REPEAT_MS and (not rid or (a.owner, a.rid) != (lease.owner, rid))]
-    if rid:
-        recent.append(Attempt(lease.owner, rid, lease.token, case.now))
-    case.state = replace(case.state, attempts=tuple(recent[-MAX_ATTEMPTS:]))
+def _remember(case: _Case, lease: Lease) -> None:
+    """The lease has ended: a late copy of the attempt that it was given for must not start another."""
+    if lease.rid:
+        recent = [attempt for attempt in case.state.attempts if case.now - attempt.at < REPEAT_MS]
+        recent.append(Attempt(lease.owner, lease.rid, case.now))
+        case.state = replace(case.state, attempts=tuple(recent[-MAX_ATTEMPTS:]))
 
 
 SESSION_TAB = "~"

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TypeVar
+
+from msgspec.structs import replace
 
 from formlock.clock import Clock, Promise, Timer
 from formlock.commands import (
     Command,
     Decision,
+    HandOver,
     Lock,
     Recovered,
     Refusal,
@@ -22,9 +25,12 @@ from formlock.commands import (
     Wait,
     Yours,
 )
-from formlock.errors import NotActive
+from formlock.drafts import may_hand_in, readable
+from formlock.errors import Lost, NotActive
 from formlock.events import Event
-from formlock.model import FormId, FormState, Found, Query
+from formlock.history import Asked, Page
+from formlock.model import Draft, FormId, FormState, Found, Query
+from formlock.policies import Policies
 from formlock.policy import Policy
 from formlock.rules import decide, decide_all
 from formlock.stores import LockStore
@@ -38,6 +44,8 @@ BEAT_MS = 1_000
 PAUSED_MS = 2_000
 # How often a decision that could not be stored, and that nobody will repeat, is tried again.
 RETRY_MS = 1_000
+# So many events of a form are looked at to tell who had it.
+PAST = 1_000
 # A mass return: what a router takes (200-300 returning clients a second were measured), with a margin.
 RETURN_BASE_MS = 10_000
 RETURNS_PER_SECOND = 150
@@ -63,14 +71,14 @@ class LockService:
         self,
         store: LockStore,
         clock: Clock,
-        policy: Policy,
+        policies: Policies,
         happened: Callable[[Event, FormState, int | None], None],
         probe: Callable[[FormState, int], None],
         stepped_down: Callable[[], None] = lambda: None,
     ) -> None:
         self._store = store
         self._clock = clock
-        self._policy = policy
+        self._policies = policies
         self._happened = happened
         self._probe = probe
         self._stepped_down = stepped_down
@@ -90,10 +98,9 @@ class LockService:
         """See model: changes only when history was lost."""
         return self._store.epoch
 
-    @property
-    def policy(self) -> Policy:
-        """How long things last."""
-        return self._policy
+    def policy(self, form: FormId) -> Policy:
+        """How long things last for this form, as of now."""
+        return self._policies.of(form)
 
     # -- life
 
@@ -152,7 +159,7 @@ class LockService:
             return await self._together(self._decide(form, command, session) for form, command in renewals)
 
     async def tell(self, form: FormId, command: Command, session: int) -> Decision:
-        """Any other command: Unlock, LeaveQueue, AskFor, Answer, HandOver. The reply is theirs, or a Refusal."""
+        """Any other command: Unlock, LeaveQueue, AskFor, Answer. The reply is theirs, or a Refusal."""
         async with self._calling(session):
             return await self._decide(form, command, session)
 
@@ -173,8 +180,53 @@ class LockService:
         states = (self._now(state) for state in found.states)
         return replace(found, states=tuple(state for state in states if query.matches(state)))
 
+    # -- what has been
+
+    async def history(self, asked: Asked) -> Page:
+        """What happened to a form, with everything up to now."""
+        await self._ready()
+        return await self._store.history(asked)
+
+    async def hand_over(self, form: FormId, command: HandOver, draft: Draft | None, session: int) -> tuple[FormState, bool]:
+        """Bring the draft into safety, then let go of the form for whoever takes it over. Whoever has lost it a moment ago may still
+        hand in the draft. Answers the state, and whether the form is another's now; Lost for a grant of somebody else, or of old."""
+        async with self._calling(session):
+            await self._ready()
+            state = await self._store.read(form.record)
+            held = state.of_token(command.token) is not None
+            if not may_hand_in(command.owner, command.token, self._clock.wall(), state, () if held else await self._past(form)):
+                raise Lost
+            if draft is not None:
+                await self._store.put_draft(draft)
+            if held:
+                state = (await self._decide(form, command, session)).state
+            return state, state.of_token(command.token) is None
+
+    async def drafts(self, form: FormId, user: str) -> Sequence[Draft]:
+        """What this user may read, the newest first."""
+        state = await self.read(form.record)
+        share = self.policy(form).share_drafts
+        past = await self._past(form) if share else ()
+        return readable(await self._store.drafts(form), form, user, self._clock.wall(), state, past, share)
+
+    async def forget_drafts(self, form: FormId, user: str, token: int | None) -> int:
+        """Throw the user's own ones away, or the one of this grant; answers how many there were."""
+        await self._ready()
+        own = [
+            draft.token
+            for draft in await self._store.drafts(form)
+            if draft.owner.user == user and form.overlaps(draft.form) and token in (None, draft.token)
+        ]
+        if own:
+            await self._store.forget_drafts(form, own)
+        return len(own)
+
+    async def _past(self, form: FormId) -> Sequence[Event]:
+        page = await self._store.history(Asked(form.record, limit=PAST))
+        return [entry.event for entry in page.entries]
+
     def _now(self, state: FormState) -> FormState:
-        return decide(state, Tick(), self._clock.now(), self._clock.wall(), self._policy).state
+        return decide(state, Tick(), self._clock.now(), self._clock.wall(), self.policy(state.form)).state
 
     async def session_lost(self, session: int) -> None:
         """The router says that the session has left."""
@@ -223,16 +275,17 @@ class LockService:
         if len(forms) == 1:
             return [await self._decide(forms[0], commands[0], caller)]
         await self._ready()
-        policies = [self._policy for _ in forms]
         return await self._commit(
             [form.record for form in forms],
-            lambda states: decide_all(states, commands, self._clock.now(), self._clock.wall(), policies),
+            lambda states: decide_all(
+                states, commands, self._clock.now(), self._clock.wall(), [self.policy(form) for form in forms]
+            ),
             caller,
         )
 
     async def _transact(self, form: FormId, command: Command, caller: int | None) -> Decision:
         def decided(states: Sequence[FormState]) -> Sequence[Decision]:
-            return [decide(states[0], command, self._clock.now(), self._clock.wall(), self._policy)]
+            return [decide(states[0], command, self._clock.now(), self._clock.wall(), self.policy(form))]
 
         (decision,) = await self._commit([form.record], decided, caller)
         return decision
@@ -335,7 +388,8 @@ class LockService:
         for form in forms:
             for lease in (await self._store.read(form)).holds:
                 returning += lease.session is None or (alive is not None and lease.session not in alive)
-        grace = max(self._policy.grace_ms, RETURN_BASE_MS + returning * 1_000 // RETURNS_PER_SECOND)
+        # Each form's own grace, where its policy says a longer one, is the rules' to keep.
+        grace = RETURN_BASE_MS + returning * 1_000 // RETURNS_PER_SECOND
         await self._together(self._transact(form, Recovered(alive, grace), None) for form in forms)
 
     # -- time and company

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
 from typing import Any
+
+from msgspec.structs import fields
 
 from formlock.events import (
     Answered,
@@ -19,6 +20,7 @@ from formlock.events import (
     Released,
     TakenOver,
 )
+from formlock.history import what
 from formlock.model import Owner
 
 _BASE = frozenset(field.name for field in fields(Event))
@@ -58,5 +60,4 @@ def own_facts(event: Event) -> dict[str, Any]:
 
 def verb(event: Event) -> str:
     """Of its line in the log: `lock.granted`."""
-    name = type(event).__name__
-    return "lock." + "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in name).lstrip("_")
+    return f"lock.{what(event)}"

@@ -253,6 +253,10 @@ class Session(ApplicationSession):
         """As `note`, for what an operator should look at."""
         self.log.warn("{line}", line=line(verb, **facts))
 
+    def fault(self, verb: str, **facts: object) -> None:
+        """As `warn`, for what is wrong and stays so until somebody puts it right."""
+        self.log.error("{line}", line=line(verb, **facts))
+
     def embedding_router(self) -> Any:
         """Crossbar's router object, for a component that runs inside the router worker."""
         return cast("Any", self._transport)._router

@@ -5,6 +5,7 @@ Past this file nothing is a dictionary.
 
 from __future__ import annotations
 
+import json
 import re
 import unicodedata
 from collections.abc import Mapping, Sequence
@@ -13,8 +14,9 @@ from typing import Annotated, Any, Literal, TypeVar
 import msgspec
 from msgspec import Meta, Struct
 
+from formlock.depth import deeper_than
 from formlock.errors import Conflict, FormLocked, FormLockError, InvalidArgument, InvalidForm, Lost
-from formlock.model import Ask, Contest, FormId, FormState, Found, Handover, Lease, Mode, Query, Waiter
+from formlock.model import Ask, Contest, Draft, FormId, FormState, Found, Handover, Lease, Mode, Query, Waiter
 from formlock.uris import Uris
 
 MAX_NOTE_LENGTH = 200
@@ -25,6 +27,9 @@ MAX_TOKEN = 2**53 - 1
 MAX_LOCKS_PER_CALL = 200
 MAX_LIST = 200
 MAX_FORMS_PER_CALL = 50
+MAX_HISTORY = 100
+MAX_DRAFT_BYTES = 32_768
+MAX_DRAFT_DEPTH = 16
 
 Name = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_:-]+\Z")]
 Token = Annotated[int, Meta(ge=1, le=MAX_TOKEN)]
@@ -87,6 +92,34 @@ class UnlockRequest(Struct, forbid_unknown_fields=True):
     tab: Name | None = None
     leaving: bool = False
     rid: Name | None = None
+
+
+class HandOverRequest(Struct, forbid_unknown_fields=True):
+    """Of `hand_over`, beside the form. `draft`: any JSON value, see `draft_content`."""
+
+    token: Token
+    tab: Name | None = None
+    draft: Any = None
+
+
+class DraftRequest(Struct, forbid_unknown_fields=True):
+    """Of `draft`, beside the form. `token`: of the grant whose draft is wanted, if not the newest."""
+
+    token: Token | None = None
+
+
+class ForgetDraftRequest(Struct, forbid_unknown_fields=True):
+    """Of `forget_draft`, beside the form. `token`: of one grant; without it, all of one's own."""
+
+    token: Token | None = None
+
+
+class HistoryRequest(Struct, forbid_unknown_fields=True):
+    """Of `history`, beside the form."""
+
+    since: Annotated[int, Meta(ge=0, le=MAX_TOKEN)] | None = None
+    after: Annotated[int, Meta(ge=0, le=MAX_TOKEN)] = 0
+    limit: Annotated[int, Meta(ge=1, le=MAX_HISTORY)] = 50
 
 
 class HeldLock(Struct, forbid_unknown_fields=True):
@@ -162,6 +195,20 @@ def _culprit(message: str) -> str:
     named = re.search(r"field `([A-Za-z_]{1,32})`", message)
     found = path or named
     return found.group(1) if found else "args"
+
+
+def draft_content(value: Any) -> bytes | None:
+    """A draft as it is kept; None for none. InvalidArgument for what is too large, too deep, or no JSON."""
+    if value is None:
+        return None
+    try:
+        # What JSON does not have (a text of bytes, a number that is none, half a surrogate pair) would come back as something else.
+        content = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+    except (TypeError, ValueError, RecursionError):
+        raise InvalidArgument(argument="draft") from None
+    if len(content) > MAX_DRAFT_BYTES or deeper_than(MAX_DRAFT_DEPTH, content):
+        raise InvalidArgument(argument="draft")
+    return content
 
 
 def is_one_line(text: str) -> bool:
@@ -267,6 +314,33 @@ def unlock_answer(topic: str, rev: int) -> Payload:
 def ask_answer(topic: str, rev: int, number: int, in_ms: int | None) -> Payload:
     """Of `ask`: the holder has been asked, and has so long to answer."""
     return {"event": "asked", "form": topic, "number": number, "answer_in_ms": in_ms, "rev": rev}
+
+
+def hand_over_answer(topic: str, rev: int, moved: bool) -> Payload:
+    """Of `hand_over`: the draft, if there was one, is safe; `moved`: the form is not the caller's any more."""
+    return {"event": "handed_over", "form": topic, "rev": rev, "moved": moved}
+
+
+def draft_answer(uris: Uris, form: FormId, drafts: Sequence[Draft], user: str, token: int | None) -> Payload:
+    """Of `draft`: what there is, the newest first, and the contents of one: of `token`, else the newest own, else the newest."""
+    own_first = sorted(drafts, key=lambda draft: draft.owner.user != user)
+    shown = next((draft for draft in own_first if token in (None, draft.token)), None)
+    return {
+        "form": uris.topic(form),
+        "drafts": [
+            {
+                "form": uris.topic(draft.form),
+                "user": draft.owner.user,
+                "name": draft.name,
+                "token": draft.token,
+                "at": draft.wall,
+                "own": draft.owner.user == user,
+            }
+            for draft in drafts
+        ],
+        "token": shown.token if shown is not None else None,
+        "draft": json.loads(shown.content) if shown is not None else None,
+    }
 
 
 def lost_answer(topic: str, holder: Lease | None) -> Payload:

@@ -1,24 +1,18 @@
 """Runs one component as a process of its own: joins the router, and joins again for ever, with back-off, when it is away.
 
-    python -m formlock.worker locks  --router ws://127.0.0.1:8080/ws --folder DIR [--extra JSON]
-
-The same classes as in the node's containers. Exit codes: 2 wrong use or configuration; otherwise it ends only when it is told to.
+The same classes as in the node's containers. `formlock worker` (commands/worker.py) is its command line.
 """
 
 from __future__ import annotations
 
-import argparse
 import importlib
-import json
-import os
 import random
-import sys
-from pathlib import Path
 from typing import Any
 
 import txaio
 from autobahn.twisted.component import Component
 from autobahn.wamp.types import ComponentConfig
+from autobahn.websocket.util import parse_url
 from twisted.internet.defer import Deferred
 
 from formlock.wamp import Session, cap_recursion, line, reactor
@@ -42,7 +36,7 @@ class Worker:
     def __init__(self, name: str, router: str, extra: dict[str, Any]) -> None:
         module, _, class_name = COMPONENTS[name].rpartition(".")
         self._class: type[Session] = getattr(importlib.import_module(module), class_name)
-        self._router = router
+        self._transport = _transport(router)
         self._extra = {"authid": name, **extra}
         self._class.check_config(None, self._extra)
         self._delay = FIRST_DELAY_S
@@ -64,7 +58,7 @@ class Worker:
 
     async def _session(self) -> str:
         component = Component(
-            transports=[_transport(self._router)],
+            transports=[dict(self._transport)],
             realm="formlock",
             session_factory=lambda config: self._class(ComponentConfig(realm=config.realm, extra=dict(self._extra))),
         )
@@ -85,37 +79,22 @@ def _transport(router: str) -> dict[str, Any]:
         "options": {"openHandshakeTimeout": 5, "autoPingInterval": 10, "autoPingTimeout": 10},
     }
     if router.startswith("unix:"):
-        transport |= {"url": "ws://localhost", "endpoint": {"type": "unix", "path": router.removeprefix("unix:")}}
-    else:
-        transport["url"] = router
-    return transport
-
-
-def main(arguments: list[str]) -> None:
-    """The command line."""
-    parser = argparse.ArgumentParser(prog="formlock.worker", description="Run one Form lock component.")
-    parser.add_argument("component", choices=sorted(COMPONENTS))
-    parser.add_argument("--router", required=True, help="ws://HOST:PORT/PATH or unix:PATH")
-    parser.add_argument("--folder", required=True, type=Path, help="holds the component's database and credentials")
-    parser.add_argument("--extra", default="{}", help="more configuration of the component, as JSON")
-    given = parser.parse_args(arguments)
+        return transport | {"url": "ws://localhost", "endpoint": {"type": "unix", "path": router.removeprefix("unix:")}}
     try:
-        extra = json.loads(given.extra)
-    except json.JSONDecodeError as error:
-        parser.error(f"--extra is not JSON: {error}")
-    if not isinstance(extra, dict):
-        parser.error("--extra must be a JSON object")
+        parse_url(router)
+    except ValueError:
+        raise ValueError(
+            f"the router's address must be ws://HOST:PORT/PATH, wss://HOST:PORT/PATH or unix:PATH, not {router}"
+        ) from None
+    return transport | {"url": router}
+
+
+def run(name: str, router: str, extra: dict[str, Any], loglevel: str) -> None:
+    """Run a component until a signal ends it; ValueError, with a sentence, for a configuration that can never work."""
     cap_recursion()
     txaio.use_twisted()  # type: ignore[no-untyped-call]
-    try:
-        worker = Worker(given.component, given.router, {**extra, "cbdir": str(given.folder)})
-    except ValueError as error:
-        parser.error(str(error))
+    worker = Worker(name, router, extra)
     # From here on standard error is the log.
-    txaio.start_logging(level=os.environ.get("FORMLOCK_LOGLEVEL", "info"))  # type: ignore[attr-defined]
+    txaio.start_logging(level=loglevel)  # type: ignore[attr-defined]
     Deferred.fromCoroutine(worker.run())
     reactor.run()
-
-
-if __name__ == "__main__":
-    main(sys.argv[1:])

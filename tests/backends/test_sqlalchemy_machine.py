@@ -83,7 +83,8 @@ class Walk(RuleBasedStateMachine):
         self.session.add(Thing(id=number, a=a, b=b))
         self.session.flush()
         self.now.table[number] = {"a": a, "b": b}
-        if number in self.committed:
+        # One that was there before this savepoint and is inserted in it was deleted in between.
+        if number in self.committed or any(number in layer.table for layer in self.layers[:-1]):
             self.now.reborn.add(number)
 
     @rule(number=NUMBERS, field=st.sampled_from(FIELDS), value=VALUES, flush=st.booleans())

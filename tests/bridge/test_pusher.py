@@ -168,6 +168,22 @@ print("done")
     assert time.monotonic() - began < 0.3 + 0.2 + 2 * SLACK_S
 
 
+def test_exit_after_others_have_ended(address: str) -> None:
+    """U39: where a library that is loaded later ends `weakref`'s own work first, the process ends all the same."""
+    script = """
+import sys, warnings, weakref
+warnings.simplefilter("error")
+from formlock_push import Pusher
+class Library: pass
+library = Library()
+weakref.finalize(library, print, "library")
+kept = Pusher(sys.argv[1], linger_ms=300)
+kept.push("com.example.form.invoice.42")
+"""
+    ended = python(script, address)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "library\n", "")
+
+
 def test_threads(address: str, pull: zmq.Socket[bytes]) -> None:
     """One pusher serves many threads: nothing is lost, and each thread's updates keep their order."""
     with Pusher(address) as pusher:

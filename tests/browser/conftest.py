@@ -60,6 +60,10 @@ class Tab:
     def token(self) -> str:
         return self.page.locator(f'form[form-lock="{self.form}"] [name=form_lock_token]').input_value()
 
+    @property
+    def receipt(self) -> str:
+        return self.field("form_lock_receipt").input_value()
+
     def field(self, name: str) -> Locator:
         return self.page.locator(f'form[form-lock="{self.form}"] [name={name}]')
 

@@ -147,7 +147,10 @@ def test_shut_fields_stay_in_the_forms_data(page_as: Visitor, form: str) -> None
     assert ann.page.evaluate("[...new FormData(document.forms[0])].join(' ')") == "a,1 b,2 c,3 d,5"
     ann.lock()
     ann.page.get_by_text("five").click()
-    assert ann.page.evaluate("[...new FormData(document.forms[0])].join(' ')") == f"a,1 b,2 c,3 form_lock_token,{ann.token}"
+    assert (
+        ann.page.evaluate("[...new FormData(document.forms[0])].join(' ')")
+        == f"a,1 b,2 c,3 form_lock_token,{ann.token} form_lock_receipt,{ann.receipt}"
+    )
 
 
 def test_the_token_travels_with_the_submit(page_as: Visitor, form: str) -> None:
@@ -159,7 +162,7 @@ def test_the_token_travels_with_the_submit(page_as: Visitor, form: str) -> None:
     ann.page.route("**/test.html?*", lambda route: route.fulfill(body="saved", content_type="text/plain"))
     with ann.page.expect_navigation():
         ann.page.get_by_role("button", name="Save").click()
-    assert re.search(r"\?a=1&proof=\d+$", ann.page.url)
+    assert re.search(r"\?a=1&proof=\d+&form_lock_receipt=[\w.-]+$", ann.page.url)
     bob.sees("free")
 
 

@@ -11,16 +11,21 @@ import pytest
 
 from formlock import wire
 from formlock.auth import PUBLISHED
+from formlock.drafts import KEPT_MS, LATE_MS, MAX_PER_FORM, MAX_PER_USER
 from formlock.errors import FormLockError
 from formlock.events import Cause
+from formlock.history import KINDS, Keeping
 from formlock.uris import ARTICLE_LOCK, Uris
+from formlock.wire import MAX_DRAFT_BYTES, MAX_DRAFT_DEPTH
 from formlock_push.message import UPDATED
 from tests.support.node import ROOT
 
 TEXT = (ROOT / "docs/reference/wamp.md").read_text(encoding="utf-8")
 SOURCES = [*(ROOT / "components/formlock").glob("*.py"), *(ROOT / "bridge/formlock_bridge").glob("*.py")]
 # Which class checks a procedure's arguments. `updates`, which is the bridge's own, and `locks`, which has none, have no class.
-REQUESTS = {name: kind for name in sorted(PUBLISHED) if (kind := getattr(wire, f"{name.capitalize()}Request", None)) is not None}
+REQUESTS = {
+    name: kind for name in sorted(PUBLISHED) if (kind := getattr(wire, f"{name.title().replace('_', '')}Request", None)) is not None
+}
 
 
 def rows(section: str) -> list[list[str]]:
@@ -82,6 +87,22 @@ def test_every_request_has_its_row() -> None:
     """No class of arguments is forgotten above: each is called like its procedure."""
     made = {kind for kind in vars(wire).values() if isinstance(kind, type) and kind.__name__.endswith("Request")}
     assert made == set(REQUESTS.values())
+
+
+def test_history() -> None:
+    """Everything that can be in a history is told, and nothing else."""
+    (said,) = re.findall(r"`what` is (.*?)\.", TEXT, re.S)
+    assert set(re.findall(r"`(\w+)`", said)) == set(KINDS)
+    (kept,) = re.findall(r"Kept are (\d+) days, ([\d,]+) entries for a form and ([\d,]+) in all", TEXT.replace("\n  ", " "))
+    assert [int(number.replace(",", "")) for number in kept] == [Keeping().days, Keeping().per_form, Keeping().in_all]
+
+
+def test_drafts() -> None:
+    """The bounds of drafts are as the code has them."""
+    text = TEXT.replace("\n  ", " ")
+    assert f"({MAX_DRAFT_BYTES:,} bytes) and {MAX_DRAFT_DEPTH} levels" in text
+    assert f"within the last {LATE_MS // 60_000} minutes" in text
+    assert f"Kept are {KEPT_MS // 86_400_000} days, {MAX_PER_FORM} drafts of a form and {MAX_PER_USER} of a user." in text
 
 
 def test_errors() -> None:

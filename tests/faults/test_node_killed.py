@@ -19,15 +19,16 @@ from twisted.internet.threads import deferToThread
 from tests.support.client import Client, Refused, joined
 from tests.support.node import ROOT, Node, without, worker_of
 
-pytestmark = pytest.mark.node
+# Each test starts nodes of its own.
+pytestmark = [pytest.mark.node, pytest.mark.timeout(300)]
 
 FORM, OTHER = "com.example.form.test.killed", "com.example.form.test.other"
 
 
 def quick(config: dict[str, Any]) -> None:
     """Short leases and pings, so that a test sees their end."""
-    without("bridge")(config)
-    policy = {"ttl_ms": 6_000, "renew_ms": 2_000, "grace_ms": 1_000, "reserve_ms": 500}
+    without("bridge", "demo")(config)
+    policy = {"ttl_ms": 6_000, "renew_ms": 2_000, "grace_ms": 1_000, "reserve_ms": 500, "contended_grace_ms": 1_000}
     worker_of(config, "locks")["components"][0]["extra"]["policy"] = policy
     options = config["workers"][0]["transports"][0]["paths"]["ws"]["options"]
     options |= {"auto_ping_interval": 1_000, "auto_ping_timeout": 1_000}
@@ -73,7 +74,7 @@ def workers() -> Iterator[list[WorkerProcess]]:
 async def test_kill_9_of_the_whole_node(make: Make) -> None:
     """U2: after a power cut the holder gets its lock and token back within the grace, nobody else does before, and later tokens are
     higher."""
-    node = make(without("bridge"))
+    node = make(without("bridge", "demo"))
     await deferToThread(node.start)
     ann = await joined(node.ws_url, "ann")
     token = (await ann.call("lock", form=FORM, tab="a", note="mine"))["token"]
@@ -126,15 +127,15 @@ async def test_silent_browser_is_noticed_by_the_ping(quick_node: Node) -> None:
 
 
 class WorkerProcess:
-    """`python -m formlock.worker locks` beside a node that has none."""
+    """`formlock worker locks` beside a node that has none."""
 
     def __init__(self, node: Node, folder: Path) -> None:
-        command = [sys.executable, "-m", "formlock.worker", "locks", "--router", f"unix:{node.folder / 'router.sock'}"]
+        command = [sys.executable, "-m", "formlock", "worker", "locks", "--router", f"unix:{node.folder / 'router.sock'}"]
         self.log = folder / "worker.log"
         environment = {**os.environ, "PYTHONPATH": f"{ROOT / 'components'}:{ROOT / 'bridge'}"}
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [*command, "--folder", str(node.folder), "--extra", '{"store": "sqlite:///locks.sqlite"}'],
+                [*command, "--folder", str(node.folder)],
                 stdout=log, stderr=subprocess.STDOUT, env=environment,
             )  # fmt: skip
 
@@ -161,7 +162,7 @@ async def answered(client: Client, form: str) -> dict[str, Any]:
 @pytest_twisted.ensureDeferred
 async def test_lock_worker_killed_and_started_again(make: Make, workers: list[WorkerProcess], tmp_path: Path) -> None:
     """The lock worker alone is killed: its callers are told to retry, the clients stay connected and keep locks and tokens."""
-    node = make(without("bridge", "locks"))
+    node = make(without("bridge", "locks", "demo"))
     await deferToThread(node.start)
     workers.append(worker := WorkerProcess(node, tmp_path))
     ann = await joined(node.ws_url, "ann")
@@ -179,7 +180,7 @@ async def test_lock_worker_killed_and_started_again(make: Make, workers: list[Wo
 @pytest_twisted.ensureDeferred
 async def test_router_away_and_back(make: Make, workers: list[WorkerProcess], tmp_path: Path) -> None:
     """A worker of its own outlives its router, comes back to it by itself, and has lost no lock and no token."""
-    node = make(without("bridge", "locks"))
+    node = make(without("bridge", "locks", "demo"))
     await deferToThread(node.start)
     workers.append(worker := WorkerProcess(node, tmp_path))
     ann = await joined(node.ws_url, "ann")
@@ -199,7 +200,7 @@ async def test_router_away_and_back(make: Make, workers: list[WorkerProcess], tm
 @pytest_twisted.ensureDeferred
 async def test_worker_in_the_container_killed(make: Make) -> None:
     """In the single-node configuration a killed worker ends the whole node, so that its supervisor starts it whole."""
-    node = make(without("bridge"))
+    node = make(without("bridge", "demo"))
     await deferToThread(node.start)
     os.kill(node.pids()["locks"], signal.SIGKILL)
     assert node.process is not None
@@ -207,28 +208,10 @@ async def test_worker_in_the_container_killed(make: Make) -> None:
     node.process = None
 
 
-@pytest.mark.parametrize(
-    ("arguments", "sentence"),
-    [
-        (["locks", "--router", "ws://x", "--folder", ".", "--extra", "{"], "--extra is not JSON"),
-        (["locks", "--router", "ws://x", "--folder", ".", "--extra", "[]"], "--extra must be a JSON object"),
-        (["locks", "--router", "ws://x", "--folder", ".", "--extra", '{"policy": {"ttl_ms": 1}}'], "ttl_ms must be at least"),
-        (["locks", "--router", "ws://x", "--folder", ".", "--extra", '{"policy": {"tll_ms": 1}}'], "by the names ttl_ms"),
-        (["nonsense", "--router", "ws://x", "--folder", "."], "invalid choice"),
-    ],
-)
-def test_wrong_use_of_the_worker(arguments: list[str], sentence: str) -> None:
-    """What can never work ends at once, with a sentence and exit code 2; it is not tried again for ever."""
-    environment = {**os.environ, "PYTHONPATH": f"{ROOT / 'components'}:{ROOT / 'bridge'}"}
-    command = [sys.executable, "-m", "formlock.worker", *arguments]
-    ended = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=60, check=False)
-    assert (ended.returncode, sentence in ended.stderr) == (2, True), ended.stderr
-
-
 @pytest_twisted.ensureDeferred
 async def test_a_worker_says_why_it_can_not_start(make: Make, workers: list[WorkerProcess], tmp_path: Path) -> None:
     """A store that can't be opened is a sentence in the log, and the worker goes on trying."""
-    node = make(without("bridge", "locks"))
+    node = make(without("bridge", "locks", "demo"))
     (node.folder / "locks.sqlite").write_bytes(b"no database" * 100)
     await deferToThread(node.start)
     workers.append(worker := WorkerProcess(node, tmp_path))

@@ -24,7 +24,7 @@ from formlock.uris import Uris
 from formlock_bridge.intake import Rejected, read
 from formlock_push import Pusher
 from tests.support.client import joined
-from tests.support.node import ROOT, Node
+from tests.support.node import ROOT, Node, without
 
 pytestmark = pytest.mark.node
 
@@ -36,7 +36,7 @@ FLOOD = 20_000
 @pytest.fixture(scope="module")
 def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
     """A node of its own: it is flooded, killed, and its log is counted."""
-    node = Node(tmp_path_factory.mktemp("bridge"))
+    node = Node(tmp_path_factory.mktemp("bridge"), without("demo"))
     node.start()
     yield node
     node.stop()

@@ -36,6 +36,8 @@ async def test_list_in_pages(node: Node, kind: str) -> None:
     assert [snapshot["form"] for snapshot in rest["forms"]] == forms[2:]
     assert rest["after"] is None
     status = await bob.call("status", forms[0])
+    # Who has it open is asked for one form at a time.
+    del status["viewers"], status["viewer_count"]
     assert {**first["forms"][0], "since_ms": 0, "expires_in_ms": 0} == {**status, "since_ms": 0, "expires_in_ms": 0}
     assert [snapshot["form"] for snapshot in (await bob.call("list", type=kind, user="bob"))["forms"]] == forms[3:]
     ann.drop()
@@ -46,9 +48,44 @@ async def test_list_in_pages(node: Node, kind: str) -> None:
     await bob.leave()
 
 
+@pytest_twisted.ensureDeferred
+async def test_list_by_what_is_going_on(node: Node, kind: str) -> None:
+    """U18: what is idle, held by a machine, waited for, or held for long, each asked for alone and together."""
+    ann, bob = await joined(node.ws_url, "ann"), await joined(node.ws_url, "bob")
+    plain, idle, machine, waited = (f"com.example.form.{kind}.{name}" for name in ("1-plain", "2-idle", "3-machine", "4-waited"))
+    tokens = {}
+    for form in (plain, idle, machine, waited):
+        tokens[form] = (await ann.call("lock", form=form, tab="a", machine=form == machine))["token"]
+    await ann.call("renew", locks=[{"form": idle, "token": tokens[idle]}], tab="a", active=False)
+    assert (await bob.call("lock", form=waited, tab="b", wait=True))["event"] == "queued"
+
+    async def found(**filters: Any) -> list[str]:
+        return [snapshot["form"] for snapshot in (await bob.call("list", type=kind, **filters))["forms"]]
+
+    assert await found(idle=True) == [idle]
+    assert await found(idle=False) == [plain, machine, waited]
+    assert await found(machine=True) == [machine]
+    assert await found(machine=False, waited_for=False) == [plain, idle]
+    assert await found(waited_for=True) == [waited]
+    assert await found(waited_for=True, idle=True) == []
+    assert await found(held_ms=0, user="ann") == [plain, idle, machine, waited]
+    assert await found(held_ms=3_600_000) == []
+    (snapshot,) = (await bob.call("list", type=kind, idle=True))["forms"]
+    assert snapshot["idle_ms"] >= 0
+    for form in (plain, idle, machine, waited):
+        await ann.call("unlock", form=form, token=tokens[form], tab="a")
+    await ann.leave()
+    await bob.leave()
+
+
 @pytest.mark.parametrize(
     ("arguments", "argument"),
     [
+        ({"idle": "yes"}, "idle"),
+        ({"machine": 1}, "machine"),
+        ({"waited_for": "no"}, "waited_for"),
+        ({"held_ms": -1}, "held_ms"),
+        ({"held_ms": True}, "held_ms"),
         ({"limit": 0}, "limit"),
         ({"limit": 201}, "limit"),
         ({"limit": "10"}, "limit"),

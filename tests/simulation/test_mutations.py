@@ -6,10 +6,10 @@ A mutation that survives means that a promise is not held against anything, so t
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from formlock import rules
 from formlock.commands import HandOver, LeaveQueue, Lock, Recovered, Refusal, Renew, Takeover, Unlock, Yours
@@ -97,18 +97,17 @@ def takes_over_whatever_was_seen(patch: Patch) -> None:
 def forgets_who_left(patch: Patch) -> None:
     """A page that left comes back to its token although somebody else has had the form."""
 
-    def hold(case: Any, lease: Any, rid: str) -> None:
+    def hold(case: Any, lease: Any) -> None:
         waiters = tuple(w for w in case.state.waiters if (w.owner, w.section) != (lease.owner, lease.section))
         holds = (*case.state.holds, lease)
         case.state = replace(case.state, token=max(case.state.token, lease.token), holds=holds, waiters=waiters)
-        rules._remember(case, lease, rid)
 
     patch.setattr(rules, "_hold", hold)
 
 
 def forgets_repetitions(patch: Patch) -> None:
     """A late copy of a lock call starts a grant that nobody waits for."""
-    patch.setattr(rules, "_remember", lambda case, lease, rid: None)
+    patch.setattr(rules, "_remember", lambda case, lease: None)
 
 
 def shortens_by_renewing(patch: Patch) -> None:

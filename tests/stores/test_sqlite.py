@@ -4,28 +4,31 @@ from __future__ import annotations
 
 import sqlite3
 import stat
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from formlock.drafts import KEPT_MS
 from formlock.errors import NotActive
+from formlock.history import Asked, Keeping
 from formlock.model import FormId
 from formlock.stores import StoreError, open_store
-from formlock.stores.sqlite import SqliteStore
+from formlock.stores.sqlite import FLUSH_MS, TIDY_MS, SqliteStore
 from formlock.testing import FakeClock, StoreConformance
 from formlock.testing.clock import Task
-from formlock.testing.conformance import ONE, TWO, freed, given, moved, one
+from formlock.testing.conformance import ONE, TWO, draft, freed, given, granted, moved, one, refused, told
 
 
-def opened(clock: FakeClock, path: Path) -> SqliteStore:
-    return clock.run(SqliteStore.open(path / "locks.sqlite", clock, lambda: "epoch-1"))
+def opened(clock: FakeClock, path: Path, keeping: Keeping | None = None) -> SqliteStore:
+    return clock.run(SqliteStore.open(path / "locks.sqlite", clock, lambda: "epoch-1", keeping))
 
 
 class TestSqlite(StoreConformance):
-    def open(self, clock: FakeClock, tmp_path: Path) -> SqliteStore:
-        return opened(clock, tmp_path)
+    def open(self, clock: FakeClock, tmp_path: Path, keeping: Keeping | None = None) -> SqliteStore:
+        return opened(clock, tmp_path, keeping)
 
 
 def on_writer(store: SqliteStore, clock: FakeClock, work: Callable[[sqlite3.Connection], Any]) -> None:
@@ -257,3 +260,135 @@ def test_urls(tmp_path: Path) -> None:
     clock.run(clock.run(open_store("sqlite:///sub/x.sqlite", clock, lambda: "e", tmp_path)).close())
     assert (tmp_path / "sub" / "x.sqlite").exists()
     assert clock.run(open_store("memory:", clock, lambda: "e", tmp_path)).epoch == "e"
+
+
+# -- history and drafts
+
+
+def rows(path: Path, sql: str) -> list[Any]:
+    """What another connection reads."""
+    connection = sqlite3.connect(path / "locks.sqlite")
+    found = connection.execute(sql).fetchall()
+    connection.close()
+    return found
+
+
+def settled(store: SqliteStore, clock: FakeClock) -> None:
+    """Until the writer has done what it has been given, and what has gathered behind it."""
+
+    async def wait() -> None:
+        while store._in_flight is not None:
+            await store._in_flight.written
+
+    clock.run(wait())
+
+
+def test_the_history_is_in_the_same_commit(tmp_path: Path) -> None:
+    """A decision and its entry are in the file together, or neither is: a commit that fails leaves no entry behind."""
+    clock = FakeClock()
+    store = opened(clock, tmp_path)
+    clock.run(one(store, ONE, told(granted(1))))
+    assert rows(tmp_path, "SELECT what, rev FROM history") == [("granted", 1)]
+    on_writer(store, clock, lambda connection: connection.execute("PRAGMA query_only = ON"))
+    with pytest.raises(NotActive):
+        clock.run(one(store, ONE, told(granted(2))))
+    on_writer(store, clock, lambda connection: connection.execute("PRAGMA query_only = OFF"))
+    clock.run(one(store, ONE, told(granted(2))))
+    assert rows(tmp_path, "SELECT rev FROM history ORDER BY number") == [(1,), (2,)]
+    clock.run(store.close())
+
+
+def test_refusals_alone_are_written_within_a_second(tmp_path: Path) -> None:
+    """Nobody has to ask, and nothing else has to happen; a hundred of them are one row."""
+    clock = FakeClock()
+    store = opened(clock, tmp_path)
+    for _ in range(100):
+        clock.run(one(store, ONE, told(refused(0))))
+    assert rows(tmp_path, "SELECT * FROM history") == []
+    clock.advance(FLUSH_MS)
+    settled(store, clock)
+    assert rows(tmp_path, "SELECT what, times FROM history") == [("refused", 100)]
+    clock.run(store.close())
+
+
+def test_what_is_too_old_goes_although_nothing_happens(tmp_path: Path) -> None:
+    """Within an hour of its age, so that nothing is kept for longer than was said."""
+    clock = FakeClock()
+    store = opened(clock, tmp_path, Keeping(days=8))
+    clock.run(one(store, ONE, told(granted(1, clock.wall()))))
+    clock.run(store.put_draft(draft(5, wall=clock.wall())))
+    clock.advance(KEPT_MS + 2 * TIDY_MS)
+    settled(store, clock)
+    assert rows(tmp_path, "SELECT token FROM draft") == []
+    assert rows(tmp_path, "SELECT rev FROM history") == [(1,)]
+    clock.advance(86_400_000)
+    settled(store, clock)
+    assert rows(tmp_path, "SELECT rev FROM history") == []
+    clock.run(store.close())
+
+
+def test_an_entry_of_another_version_is_left_out(tmp_path: Path) -> None:
+    """What this version can't read hides nothing else."""
+    clock = FakeClock()
+    store = opened(clock, tmp_path)
+    for rev in (1, 2, 3):
+        clock.run(one(store, ONE, told(granted(rev))))
+    on_writer(store, clock, lambda connection: connection.execute("UPDATE history SET what = 'teleported' WHERE rev = 1"))
+    on_writer(store, clock, lambda connection: connection.execute("UPDATE history SET event = '{}' WHERE rev = 2"))
+    page = clock.run(store.history(Asked(ONE, since=0)))
+    assert [entry.event.rev for entry in page.entries] == [3]
+    clock.run(store.close())
+
+
+def test_a_draft_is_durable_before_the_answer(tmp_path: Path) -> None:
+    """A page closes when it hears that its text is safe."""
+    clock = FakeClock()
+    store = opened(clock, tmp_path)
+    task = Task(store.put_draft(draft(5)))
+    assert not task.done
+    clock.settle(task)
+    assert rows(tmp_path, "SELECT token, user FROM draft") == [(5, "ann")]
+    on_writer(store, clock, lambda connection: connection.execute("PRAGMA query_only = ON"))
+    with pytest.raises(NotActive):
+        clock.run(store.put_draft(draft(6)))
+    clock.run(store.close())
+
+
+def test_reading_waits_for_no_writer(tmp_path: Path) -> None:
+    """The history is read while a commit stands still, and a reader that stands still keeps no commit waiting."""
+    clock = FakeClock()
+    store = opened(clock, tmp_path)
+    clock.run(one(store, ONE, told(granted(1))))
+    go_on = threading.Event()
+    store._work.put(lambda _: go_on.wait(10) and None)
+    assert len(clock.run(store.history(Asked(ONE, since=0))).entries) == 1
+    go_on.set()
+    go_on = threading.Event()
+    store._reads.put(lambda _: go_on.wait(10) and None)
+    clock.run(one(store, ONE, told(granted(2))))
+    go_on.set()
+    clock.run(store.close())
+
+
+def test_no_commit_looks_at_the_whole_history(tmp_path: Path) -> None:
+    """Writing and throwing away use an index, or the first rows, whatever the history has grown to."""
+    clock = FakeClock()
+    store = opened(clock, tmp_path, Keeping(days=1, per_form=10, in_all=100))
+    clock.run(one(store, ONE, told(granted(1))))
+    said: list[str] = []
+    on_writer(store, clock, lambda connection: connection.set_trace_callback(said.append))
+    for rev in range(2, 202):
+        clock.run(one(store, ONE, told(granted(rev), refused(rev, user=f"user{rev}"))))
+    clock.run(store.put_draft(draft(5)))
+    clock.run(store.history(Asked(ONE, since=5)))
+    on_writer(store, clock, lambda connection: connection.set_trace_callback(None))
+    statements = {statement for statement in said if "history" in statement or "draft" in statement}
+    assert any("DELETE FROM history" in statement and "form =" in statement for statement in statements)
+    connection = sqlite3.connect(tmp_path / "locks.sqlite")
+    for statement in statements:
+        for *_, step in connection.execute(f"EXPLAIN QUERY PLAN {statement}"):
+            first_rows = "FROM history ORDER BY number LIMIT" in statement and (step == "SCAN history" or "subquery" in step)
+            assert not step.startswith("SCAN") or first_rows or "USING" in step, (statement, step)
+            assert "TEMP B-TREE" not in step, (statement, step)
+    connection.close()
+    clock.run(store.close())

@@ -132,6 +132,8 @@ async def joined(ws_url: str, user: str = "ann", name: str | None = None, serial
         lambda: Page(ComponentConfig("formlock")), url=ws_url, serializers=[serializer or JsonSerializer()]
     )
     factory.setProtocolOptions(openHandshakeTimeout=WITHIN_S)
+    # Else a refused or broken connection looks like silence.
+    factory.clientConnectionFailed = factory.clientConnectionLost = lambda _connector, reason: ready.called or ready.errback(reason)
     connector = connectWS(factory, timeout=WITHIN_S)
     session = await ready.addTimeout(WITHIN_S, reactor)
     return Client(session, connector)

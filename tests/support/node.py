@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -38,6 +39,7 @@ class Node:
         self.folder.mkdir(parents=True)
         self.port = free_port()
         self.zmq_url = f"tcp://127.0.0.1:{free_port()}"
+        self.demo_port = free_port()
         self.url = f"http://127.0.0.1:{self.port}/"
         self.ws_url = f"ws://127.0.0.1:{self.port}/ws"
         self.log_path = folder / "node.log"
@@ -46,12 +48,14 @@ class Node:
         self._place(config)
         if change is not None:
             change(config)
+        shutil.copy(ROOT / ".crossbar" / "policy.toml", self.folder)
         (self.folder / "config.json").write_text(json.dumps(config, indent=1))
 
     def _place(self, config: dict[str, Any]) -> None:
         """Free ports, and paths that hold from another folder."""
         for worker in config["workers"]:
-            worker["options"]["pythonpath"] = [str(ROOT / "x" / path) for path in worker["options"]["pythonpath"]]
+            if worker["type"] != "guest":
+                worker["options"]["pythonpath"] = [str(ROOT / "x" / path) for path in worker["options"]["pythonpath"]]
         router = config["workers"][0]
         web = router["transports"][0]
         web["endpoint"]["port"] = self.port
@@ -60,6 +64,18 @@ class Node:
             if component["id"] == "ready":
                 component["extra"]["url"] = self.url
         worker_of(config, "bridge")["components"][0]["extra"]["pull"] = self.zmq_url
+        web["paths"]["invoices"]["extra"]["port"] = self.demo_port
+        self._place_demo(worker_of(config, "demo"))
+
+    def _place_demo(self, demo: dict[str, Any]) -> None:
+        """This Python, and this node's folder: its database, its socket and its key are found there as ever."""
+        python = demo["executable"]
+        demo["executable"] = sys.executable
+        places = {python: sys.executable, "tools/keep.py": str(ROOT / "tools/keep.py")}
+        demo["arguments"] = [places.get(argument, argument) for argument in demo["arguments"]]
+        variables = demo["options"]["env"]["vars"]
+        variables["PYTHONPATH"] = ":".join(str(ROOT / path) for path in variables["PYTHONPATH"].split(":"))
+        variables |= {"INVOICES_PORT": str(self.demo_port), "FORMLOCK_PUSH": self.zmq_url}
 
     def start(self) -> Node:
         """Start, and wait until every component answers a real call."""

@@ -46,18 +46,25 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_wheel(built: Path) -> None:
     """The three packages, typed, and nothing else."""
-    names = zipfile.ZipFile(next(built.glob("*.whl"))).namelist()
+    wheel = zipfile.ZipFile(next(built.glob("*.whl")))
+    names = wheel.namelist()
     tops = {name.split("/")[0] for name in names}
     assert {top for top in tops if not top.endswith(".dist-info")} == {"formlock", "formlock_bridge", "formlock_push"}
     for package in ("formlock", "formlock_bridge", "formlock_push"):
         assert f"{package}/py.typed" in names
+    (scripts,) = [name for name in names if name.endswith(".dist-info/entry_points.txt")]
+    assert b"formlock = formlock.__main__:run" in wheel.read(scripts)
 
 
 def test_sdist_has_no_secrets(built: Path) -> None:
     """Keys, credentials and databases of the node that ran here stay here."""
     with tarfile.open(next(built.glob("*.tar.gz"))) as archive:
         names = [name.partition("/")[2] for name in archive.getnames()]
-    assert {name for name in names if name.startswith(".crossbar")} == {".crossbar/config.yaml"}
+    assert {name for name in names if name.startswith(".crossbar")} == {
+        ".crossbar/config.yaml",
+        ".crossbar/router.yaml",
+        ".crossbar/policy.toml",
+    }
     assert "components/formlock/rules.py" in names
     assert "web/formlock/dist/formlock.js" in names
     assert not [name for name in names if "node_modules" in name or ".venv" in name]
@@ -71,7 +78,8 @@ def test_git_keeps_secrets_out() -> None:
     tracked = subprocess.run(
         ["git", "-C", str(ROOT), "ls-files", ".crossbar"], check=True, capture_output=True, text=True
     ).stdout.split()
-    assert set(tracked) <= {".crossbar/config.yaml", ".crossbar/production.yaml"}
+    shipped = {f".crossbar/{name}" for name in ("config.yaml", "router.yaml", "production.yaml", "policy.toml")}
+    assert set(tracked) <= shipped
 
 
 def test_a_backend_loads_nothing_of_the_server() -> None:

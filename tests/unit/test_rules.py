@@ -2,28 +2,30 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from formlock.commands import (
     Command,
     Decision,
     Done,
     Freed,
+    HandOver,
     Lock,
     Recovered,
     Refusal,
     Renew,
     SessionLost,
+    Takeover,
     Tick,
     Unlock,
     Wait,
     Yours,
 )
 from formlock.errors import FormLocked, FormLockError, Lost, NotHolder
-from formlock.events import Detached, Granted, Reattached, Released
+from formlock.events import Detached, Granted, Queued, Reattached, Refused, Released
 from formlock.model import FormId, FormState, Owner
 from formlock.policy import MAX_ATTEMPTS, REPEAT_MS, Policy
 from formlock.rules import decide, session_owner
@@ -75,7 +77,7 @@ def refused(reply: Any, error: type[FormLockError], same_user: bool = False) -> 
 
 def test_free_form_is_granted_with_the_next_token(form: Form) -> None:
     assert form.lock() == Yours(FIRST + 1, POLICY.ttl_ms)
-    assert form.events == [Granted(FORM, ANN, FIRST + 1, 1, WALL, 1)]
+    assert form.events == [Granted(FORM, ANN, FIRST + 1, 1, WALL, 1, name="Ann")]
 
 
 def test_another_owner_is_refused(form: Form) -> None:
@@ -106,7 +108,10 @@ def test_reload_after_the_session_is_gone_keeps_the_token(form: Form) -> None:
     form.lock()
     form.do(SessionLost(1), after=1_000)
     assert form.lock(session=2, after=POLICY.grace_ms - 1) == Yours(FIRST + 1, POLICY.ttl_ms)
-    assert form.events[1:] == [Detached(FORM, ANN, FIRST + 1, 1, WALL), Reattached(FORM, ANN, FIRST + 1, 1, WALL, 2)]
+    assert form.events[1:] == [
+        Detached(FORM, ANN, FIRST + 1, 1, WALL, name="Ann"),
+        Reattached(FORM, ANN, FIRST + 1, 1, WALL, 2, name="Ann"),
+    ]
 
 
 def test_renewal_re_attaches_too(form: Form) -> None:
@@ -125,7 +130,7 @@ def test_grace_ends(form: Form) -> None:
     assert form.holder == ANN
     form.do(Tick(), after=1)
     assert form.holder is None
-    assert form.events[-1] == Released(FORM, ANN, FIRST + 1, 2, WALL, "session_lost")
+    assert form.events[-1] == Released(FORM, ANN, FIRST + 1, 2, WALL, "session_lost", name="Ann")
     assert form.lock(BOB, 2) == Yours(FIRST + 2, POLICY.ttl_ms)
 
 
@@ -140,7 +145,7 @@ def test_silent_owner_expires(form: Form) -> None:
     """U4: an attached session that stops renewing loses the form at the deadline, not hours later."""
     form.lock()
     form.do(Tick(), after=POLICY.ttl_ms)
-    assert form.events[-1] == Released(FORM, ANN, FIRST + 1, 2, WALL, "expired")
+    assert form.events[-1] == Released(FORM, ANN, FIRST + 1, 2, WALL, "expired", name="Ann")
     assert refused(form.renew(), Lost)
 
 
@@ -291,7 +296,7 @@ class TestDuplicatedTab:
         """Only the page itself knows its token: it goes on over a new line at once, without a probe."""
         form.lock()
         assert form.renew(session=2, after=100) == Yours(FIRST + 1, POLICY.ttl_ms)
-        assert form.events[-1] == Reattached(FORM, ANN, FIRST + 1, 1, WALL, 2)
+        assert form.events[-1] == Reattached(FORM, ANN, FIRST + 1, 1, WALL, 2, name="Ann")
         form.do(SessionLost(1))
         assert form.state.lease is not None
         assert form.state.lease.session == 2
@@ -311,7 +316,7 @@ class TestLeaving:
         form.lock()
         form.unlock(leaving=True)
         assert form.holder is None
-        assert form.events[-1] == Released(FORM, ANN, FIRST + 1, 2, WALL, "left")
+        assert form.events[-1] == Released(FORM, ANN, FIRST + 1, 2, WALL, "left", name="Ann")
 
     def test_a_reload_gets_its_token_back(self, form: Form) -> None:
         """U8: a reload loses neither lock nor token."""
@@ -321,7 +326,7 @@ class TestLeaving:
         assert form.lock(session=2, after=400) == Yours(FIRST + 1, POLICY.ttl_ms)
         assert granted is not None
         assert form.state.lease == replace(granted, session=2, deadline=form.now + POLICY.ttl_ms, heard_at=form.now)
-        assert form.events[-1] == Granted(FORM, ANN, FIRST + 1, 3, WALL, 2, resumed=True)
+        assert form.events[-1] == Granted(FORM, ANN, FIRST + 1, 3, WALL, 2, resumed=True, name="Ann")
 
     def test_others_wait_a_moment_then_get_it(self, form: Form) -> None:
         form.lock()
@@ -373,7 +378,7 @@ class TestWithoutTab:
     def test_session_lost_frees_at_once(self, form: Form) -> None:
         form.lock(self.owner)
         form.do(SessionLost(1))
-        assert form.events[-1] == Released(FORM, self.owner, FIRST + 1, 2, WALL, "session_lost")
+        assert form.events[-1] == Released(FORM, self.owner, FIRST + 1, 2, WALL, "session_lost", name="Ann")
 
     def test_leaving_reserves_nothing(self, form: Form) -> None:
         form.lock(self.owner)
@@ -435,3 +440,28 @@ def test_a_policy_that_breaks_promises_is_refused(wrong: dict[str, int]) -> None
     """25 + 25 + 30 <= 90: the grace of a session lost just before its renewal is always whole."""
     with pytest.raises(ValueError, match="must"):
         Policy(**wrong)
+
+
+def test_a_takeover_that_waited_gets_what_has_come_about(form: Form) -> None:
+    """The call asks again when the holder's moment is over: the form is its own by then, with or without a `rid` to know it by."""
+    form.lock()
+    handing_over = replace(POLICY, handover_ms=10_000)
+    command = Takeover(owner=BOB, name="Bob", session=2, expected_token=FIRST + 1, right=True)
+    waiting = decide(form.state, command, form.now, WALL, handing_over)
+    assert waiting.reply == Wait(form.now + 10_000)
+    moved = decide(waiting.state, HandOver(ANN, FIRST + 1), form.now, WALL, handing_over)
+    assert [lease.owner for lease in moved.state.holds] == [BOB]
+    again = decide(moved.state, command, form.now, WALL, handing_over)
+    assert again.reply == Yours(FIRST + 2, POLICY.ttl_ms)
+    assert again.state.rev == moved.state.rev
+
+
+def test_events_know_the_names_of_those_they_are_about(form: Form) -> None:
+    """For the history: whoever is gone can't be asked any more what people call them."""
+    form.lock()
+    form.lock(BOB, 2)
+    form.lock(BOB, 2, wait=True)
+    form.unlock()
+    assert [(type(event), event.name) for event in form.events] == [
+        (Granted, "Ann"), (Refused, "Bob"), (Queued, "Bob"), (Released, "Ann"), (Granted, "Bob"),
+    ]  # fmt: skip

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from formlock.commands import HandOver, Recovered, Refusal, Renew, SessionLost, Wait, Yours
 from formlock.errors import FormLocked, Lost
@@ -83,7 +83,9 @@ def test_a_wall_clock_set_forward_ends_no_lease_that_was_promised() -> None:
         form = Form()
         form.lock(ANN, **more)
         form.state = form.state.without_clock(form.now)
-        form.state = replace(form.state, holds=tuple(replace(h, ends_wall=1, long_wall=h.long_wall and 1) for h in form.state.holds))
+        form.state = replace(
+            form.state, holds=tuple(replace(h, granted_wall=1, long_wall=h.long_wall and 1) for h in form.state.holds)
+        )
         form.do(Recovered(frozenset({SESSION[ANN]}), 30_000))
         form.pass_time(POLICY.ttl_ms - 1)
         assert form.holders == [ANN]

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from msgspec.structs import replace
 
 from formlock.commands import (
     Answer,
@@ -157,9 +158,14 @@ class Rules(RuleBasedStateMachine):
     @rule(tab=tabs, session=sessions, back=st.integers(0, 2), right=st.booleans(), section=SECTIONS, rid=st.sampled_from(["", "t1"]))
     def takeover(self, tab: Owner, session: int, back: int, right: bool, section: str, rid: str) -> None:
         command = Takeover(
-            owner=tab, name=tab.user, session=of_tab(tab, session), expected_token=self.state.token - back, right=right, section=section,
+            owner=tab,
+            name=tab.user,
+            session=of_tab(tab, session),
+            expected_token=self.state.token - back,
+            right=right,
+            section=section,
             rid=rid,
-        )  # fmt: skip
+        )
         before = {lease.token: lease for lease in self.state.holds}
         reply = self._do(command)
         self._answered(command, reply)

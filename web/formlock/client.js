@@ -32,7 +32,7 @@ export class FormLockClient extends EventTarget {
   /** @param {ClientOptions} options */
   constructor(options) {
     super();
-    this.tab = options.tab ?? new Tab();
+    this.tab = options.tab ?? new Tab(undefined, options.identity?.().user);
     this.uris = new Uris(options.prefix);
     this.identity = options.identity ?? (() => this.tab.guest());
     this.heartbeatMs = options.heartbeatMs ?? HEARTBEAT_MS;

@@ -3,16 +3,15 @@
 // `FormLockList` is the headless part: it subscribes to the prefix of all forms of a type, asks for the locks there are, and keeps both
 // true over lost connections. `ListBinding` shows it in a table or any other list of the page.
 import { icon } from './icons.js';
-import { sheet } from './style.js';
+import { sheet, stylePage } from './style.js';
 
 /** @typedef {import('./lease.js').Snapshot} Snapshot */
 /** @typedef {import('./lock.js').Update} Update */
 
 /** Of a mark: in the line of its text, with an icon, in amber for others and in the accent for oneself. */
 const STYLE = `
-[form-lock-mark] { display: inline-flex; align-items: center; gap: .375em; font-weight: 600; color: var(--form-lock-amber, light-dark(#8a4b00, #f5b95a)); }
-[form-lock-mark]:empty { display: none; }
-[form-lock-mark] svg { flex: none; inline-size: 1.125em; block-size: 1.125em; }
+[form-lock-mark] { font-weight: 600; color: var(--form-lock-amber, light-dark(#8a4b00, #f5b95a)); }
+[form-lock-mark] svg { inline-size: 1.125em; block-size: 1.125em; margin-inline-end: .375em; vertical-align: -.2em; }
 [data-form-lock-state="mine"] [form-lock-mark] { color: var(--form-lock-accent, light-dark(#1d5fbf, #8ab8ff)); }
 `;
 /** Changes reported in a burst are fetched together. */
@@ -132,6 +131,7 @@ export class ListBinding {
     this.element = element;
     this.list = list;
     const { signal } = this.#ending;
+    stylePage(document); // rows that were saved flash as fields do
     const style = sheet(STYLE);
     if (!document.adoptedStyleSheets.includes(style)) document.adoptedStyleSheets.push(style);
     list.addEventListener('change', (event) => this.#changed(/** @type {CustomEvent} */ (event).detail.form), { signal });

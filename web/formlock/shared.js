@@ -9,7 +9,7 @@ let shared = null;
 /** Made when first asked for (a page without forms never connects): scripts that run before may still set the meta elements. @returns {FormLockClient} */
 export function pageClient() {
   if (shared) return shared;
-  const tab = new Tab();
+  const tab = new Tab(undefined, meta('form-lock-user') ?? '');
   const client = new FormLockClient({ url: routerUrl(), prefix: meta('form-lock-prefix') ?? DEFAULT_PREFIX, tab, identity: () => identity(tab) });
   shared = client;
   // Never `beforeunload`: it may be cancelled, and it keeps pages out of the back/forward cache.

@@ -16,9 +16,14 @@ export function randomId() {
 export class Tab {
   #memory = new Map();
 
-  /** @param {Storage | null} [storage] */
-  constructor(storage = sessionStorageOrNull()) {
+  /**
+   * @param {Storage | null} [storage]
+   * @param {string} [user] Frames of one page share its sessionStorage: two users side by side must not be one tab, for one of them
+   * would never be told of what the other one saved. Nor is whoever logs in after somebody else.
+   */
+  constructor(storage = sessionStorageOrNull(), user = '') {
     this.storage = storage;
+    this.suffix = user && `.${user}`;
     /** @type {string} */
     this.id = this.#read(TAB) ?? this.renew();
   }
@@ -70,15 +75,15 @@ export class Tab {
 
   /** @param {string} key @returns {string | null} */
   #read(key) {
-    return this.storage ? this.storage.getItem(key) : (this.#memory.get(key) ?? null);
+    return this.storage ? this.storage.getItem(key + this.suffix) : (this.#memory.get(key) ?? null);
   }
 
   /** @param {string} key @param {string | null} value */
   #write(key, value) {
     try {
       if (!this.storage) this.#memory.set(key, value);
-      else if (value === null) this.storage.removeItem(key);
-      else this.storage.setItem(key, value);
+      else if (value === null) this.storage.removeItem(key + this.suffix);
+      else this.storage.setItem(key + this.suffix, value);
     } catch {
       // full or forbidden: then a reload looks like a new tab
     }

@@ -11,7 +11,8 @@ from typing import Protocol, TypeVar
 
 from formlock.clock import Clock
 from formlock.events import Event
-from formlock.model import FormId, FormState, Found, Query
+from formlock.history import Asked, Keeping, Page
+from formlock.model import Draft, FormId, FormState, Found, Query
 
 
 class Outcome(Protocol):
@@ -42,13 +43,26 @@ class LockStore(Protocol):
 
     async def transact(self, forms: Sequence[FormId], decide: Callable[[Sequence[FormState]], Sequence[D]]) -> Sequence[D]:
         """Read these, decide, write, as one step and one commit; `decide` may run more than once. What it raises is raised here, and
-        nothing changes. Events that change nothing (refusals) are not waited for."""
+        nothing changes. All events are in the history from the same commit on; those that change nothing (refusals) are not waited
+        for (history.Recorder)."""
 
     async def read(self, form: FormId) -> FormState:
         """The state as of the last durable decision or later; a form never heard of is free."""
 
     async def find(self, query: Query) -> Found:
         """Forms with a lease, in order. A page may be short of its limit although others follow: `after` tells."""
+
+    async def history(self, asked: Asked) -> Page:
+        """What happened to a form, as far as it is kept, with everything that had happened when it was asked for."""
+
+    async def put_draft(self, draft: Draft) -> None:
+        """Keep it, in the place of the grant's earlier one, within the bounds of `drafts`; durable when this returns."""
+
+    async def drafts(self, form: FormId) -> Sequence[Draft]:
+        """All that are kept of the record and its sections; some may be older than `drafts.KEPT_MS`."""
+
+    async def forget_drafts(self, form: FormId, tokens: Sequence[int]) -> None:
+        """Throw away the drafts of these grants of the record."""
 
     def held(self) -> Sequence[FormId]:
         """All forms with a lease or a waiter, in order."""
@@ -73,15 +87,17 @@ class StoreError(Exception):
     """The store can't be opened; the sentence says why and what to do."""
 
 
-async def open_store(url: str, clock: Clock, new_epoch: Callable[[], str], folder: Path) -> LockStore:
+async def open_store(
+    url: str, clock: Clock, new_epoch: Callable[[], str], folder: Path, keeping: Keeping | None = None
+) -> LockStore:
     """`memory:` or `sqlite:///file` (relative to `folder`; four slashes for an absolute path). Drivers are loaded when asked for."""
     scheme, _, rest = url.partition(":")
     if scheme == "memory" and not rest:
         from formlock.stores.memory import MemoryStore
 
-        return MemoryStore(epoch=new_epoch(), first_token=clock.wall())
+        return MemoryStore(epoch=new_epoch(), first_token=clock.wall(), keeping=keeping)
     if scheme == "sqlite" and rest.startswith("///") and len(rest) > len("///"):
         from formlock.stores.sqlite import SqliteStore
 
-        return await SqliteStore.open(folder / rest[len("///") :], clock, new_epoch)
+        return await SqliteStore.open(folder / rest[len("///") :], clock, new_epoch, keeping)
     raise StoreError(f"no store is known by {url!r}: use memory: or sqlite:///FILE")

@@ -6,7 +6,7 @@ import heapq
 from collections import Counter
 from collections.abc import Sequence
 
-from sortedcontainers import SortedSet
+from sortedcontainers import SortedList
 
 from formlock.model import FormId, FormState, Found, Query
 
@@ -20,10 +20,11 @@ class States:
     def __init__(self, first_token: int) -> None:
         self._first_token = first_token
         self._states: dict[FormId, FormState] = {}
-        # In the order of coming (a set would have another order on each run).
-        self._by_session: dict[int, dict[FormId, None]] = {}
+        # Most sessions hold one form: a collection for each would cost more than all the other indexes. In the order of coming:
+        # a set would have another order on each run.
+        self._by_session: dict[int, FormId | dict[FormId, None]] = {}
         # Forms with a lease or a waiter, in order, so that they can be listed in pages.
-        self._held: SortedSet[FormId] = SortedSet()
+        self._held: SortedList[FormId] = SortedList()
         self._waits: Counter[str] = Counter()
         # One live entry per form, the earliest: a renewal only moves the deadline in the state, and the entry is put back with the
         # true deadline when its time comes. So a renewal costs no heap work.
@@ -43,16 +44,18 @@ class States:
         for session in sessions_before - sessions_after:
             self._unindex(session, form)
         for session in sessions_after - sessions_before:
-            self._by_session.setdefault(session, {})[form] = None
+            self._index(session, form)
         if (before is not None and before.waiters) or state.waiters:
             self._waits.subtract(waiter.owner.user for waiter in (before.waiters if before is not None else ()))
             self._waits.update(waiter.owner.user for waiter in state.waiters)
             self._waits = +self._waits
         self._states[form] = state
-        if state.holds or state.waiters:
-            self._held.add(form)
-        else:
-            self._held.discard(form)
+        listed = before is not None and bool(before.holds or before.waiters)
+        if listed != bool(state.holds or state.waiters):
+            if listed:
+                self._held.remove(form)
+            else:
+                self._held.add(form)
         deadline = state.deadline
         if deadline is not None:
             scheduled = self._scheduled.get(form)
@@ -83,7 +86,8 @@ class States:
 
     def of_session(self, session: int) -> Sequence[FormId]:
         """The forms that speak of the session."""
-        return tuple(self._by_session.get(session, ()))
+        found = self._by_session.get(session)
+        return (found,) if isinstance(found, FormId) else tuple(found or ())
 
     def waits(self, user: str) -> int:
         """In how many lines the user stands."""
@@ -112,11 +116,22 @@ class States:
         """The earliest entry; perhaps of a lease renewed since."""
         return self._heap[0][0] if self._heap else None
 
+    def _index(self, session: int, form: FormId) -> None:
+        forms = self._by_session.get(session)
+        if forms is None:
+            self._by_session[session] = form
+        elif isinstance(forms, dict):
+            forms[form] = None
+        else:
+            self._by_session[session] = {forms: None, form: None}
+
     def _unindex(self, session: int, form: FormId) -> None:
         forms = self._by_session[session]
-        forms.pop(form, None)
-        if not forms:
-            del self._by_session[session]
+        if isinstance(forms, dict):
+            forms.pop(form, None)
+            if forms:
+                return
+        del self._by_session[session]
 
 
 class StatesQueries:

@@ -13,7 +13,10 @@ import re
 import sys
 import time
 from collections import Counter
-from dataclasses import dataclass, field, fields, is_dataclass
+from dataclasses import dataclass, field
+
+from msgspec import Struct
+from msgspec.structs import fields
 
 from formlock.testing.simulation.messages import Call
 from formlock.testing.simulation.world import World
@@ -89,7 +92,7 @@ def told(part: object) -> str:
         return ".".join(str(one) for one in part if one != "")
     if isinstance(part, type):
         return part.__name__
-    if is_dataclass(part):
+    if isinstance(part, Struct):
         facts = [(field.name, getattr(part, field.name), field.default) for field in fields(part)]
         return f"{type(part).__name__}({', '.join(f'{name}={told(value)}' for name, value, usual in facts if value != usual)})"
     return str(part)

@@ -30,6 +30,18 @@ test('the mark is read once', () => {
   assert.equal(tab.wasEditing(FORM, { type: 'reload', referrer: '', page: PAGE, at: 1002 }), false);
 });
 
+test('two users in frames of one page are two tabs, and each is the same one after a reload', () => {
+  const kept = new Map();
+  const storage = /** @type {any} */ ({ getItem: (key) => kept.get(key) ?? null, setItem: (key, value) => kept.set(key, value), removeItem: (key) => kept.delete(key) });
+  const ann = new Tab(storage, 'ann');
+  const bob = new Tab(storage, 'bob');
+  assert.notEqual(ann.id, bob.id);
+  assert.equal(new Tab(storage, 'ann').id, ann.id);
+  ann.mark(FORM, PAGE, 1000);
+  assert.equal(bob.wasEditing(FORM, { type: 'reload', referrer: '', page: PAGE, at: 1001 }), false);
+  assert.equal(ann.wasEditing(FORM, { type: 'reload', referrer: '', page: PAGE, at: 1001 }), true);
+});
+
 test('a storage that refuses to work leaves a tab with an id', () => {
   const broken = { getItem: () => null, setItem() { throw new Error('full'); }, removeItem() {} };
   assert.match(new Tab(/** @type {any} */ (broken)).id, /^[A-Za-z0-9_-]{22}$/);

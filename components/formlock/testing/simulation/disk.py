@@ -15,6 +15,7 @@ from typing import Any, NamedTuple, Protocol, TypeAlias, cast
 from formlock.commands import Decision
 from formlock.errors import NotActive
 from formlock.events import Event
+from formlock.history import Keeping
 from formlock.model import FormId, FormState
 from formlock.stores import D, LockStore
 from formlock.stores.memory import MemoryStore
@@ -113,7 +114,7 @@ class JournalStore(SqliteStore):
 
     @classmethod
     def on(cls, disk: Disk, process: Process) -> JournalStore:
-        store, rows = cls._take_over(disk.connection, Path("simulated"), process, lambda: "e")
+        store, rows = cls._take_over(disk.connection, Path("simulated"), process, lambda: "e", Keeping())
         assert isinstance(store, JournalStore)
         store.writer = _Writer(disk, process, store)
         store._work = store.writer  # type: ignore[assignment]
@@ -210,7 +211,8 @@ class _Connection:
         return done
 
     def executemany(self, statement: str, rows: Sequence[tuple[str, bytes]]) -> sqlite3.Cursor:
-        self._rows = rows
+        if "INTO form " in statement:
+            self._rows = rows
         return self._disk.connection.executemany(statement, rows)
 
 

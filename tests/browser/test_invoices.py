@@ -1,0 +1,243 @@
+"""The example application in real browsers, over the whole way: service, claim, database, hook, bridge, and every open page."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Literal
+
+import pytest
+from playwright.sync_api import BrowserContext, FrameLocator, Locator, Page, expect
+
+from tests.browser.conftest import Tab, Visitor
+from tests.support.node import Node
+
+pytestmark = [pytest.mark.browser, pytest.mark.node]
+
+
+class Invoices:
+    """Opens pages of the application. Each test has an invoice of its own."""
+
+    def __init__(self, node: Node, page_as: Visitor) -> None:
+        self.node = node
+        self._page_as = page_as
+
+    def page(self, path: str, form: str = "", context: BrowserContext | None = None) -> Tab:
+        tab = self._page_as.watch((context or self._page_as.context()).new_page(), form)
+        tab.page.goto(self.node.url + path)
+        return tab
+
+    def form(self, user: str, number: int, *, query: str = "", context: BrowserContext | None = None) -> Tab:
+        return self.page(f"invoices/{user}/{number}{query}", f"com.example.form.invoice.{number}", context)
+
+    def list(self, user: str) -> Tab:
+        tab = self.page(f"invoices/{user}/")
+        expect(tab.page.locator('[data-form-lock-state="free"]').first).to_be_visible()
+        return tab
+
+
+@pytest.fixture
+def invoices(node: Node, page_as: Visitor) -> Invoices:
+    invoices = Invoices(node, page_as)
+    page = page_as.context().new_page()
+    # The demo starts beside the node; its page looks again by itself until it is there.
+    page.goto(node.url + "invoices/ann/")
+    expect(page.get_by_role("heading", name="Invoices")).to_be_visible(timeout=60_000)
+    page.close()
+    return invoices
+
+
+def save(tab: Tab) -> None:
+    tab.page.get_by_role("button", name="Save", exact=True).click()
+
+
+def row(tab: Tab, number: int) -> Locator:
+    return tab.page.locator(f'[form-lock-item="com.example.form.invoice.{number}"]')
+
+
+def quiet(tab: Tab, status: int) -> None:
+    """A page that was answered with an error status is an error in Chromium's console: expected here."""
+    tab.errors[:] = [text for text in tab.errors if f"status of {status}" not in text]
+
+
+@pytest.mark.parametrize("query", ["", "?refresh=reload"])
+def test_two_people_one_invoice(invoices: Invoices, query: str) -> None:
+    """Ann edits and Bob sees it, she saves and he has her values, by filling them in or by a reload; then it is his turn, based on
+    them (A9, A13, A14, A17, A22)."""
+    number = 31 if query else 32
+    ann, bob = invoices.form("ann", number), invoices.form("bob", number, query=query)
+    bob.sees("free")
+    bob.page.evaluate("window.same = true")
+    ann.lock()
+    bob.sees("locked", "Ann Weber is editing")
+    expect(bob.field("amount")).not_to_be_editable()
+    ann.field("amount").fill("140")
+    save(ann)
+    expect(ann.page).to_have_url(re.compile(r"/invoices/ann/$"))
+    expect(bob.field("amount")).to_have_value("140.00")
+    bob.sees("free")
+    assert bob.page.evaluate("window.same === true") is (query == "")
+    bob.lock()
+    bob.field("notes").fill("by Bob")
+    save(bob)
+    expect(row(bob, number)).to_contain_text("140.00")
+
+
+def test_a_cancelled_edit_moves_nobody(invoices: Invoices) -> None:
+    """Cancel frees the form at once and refreshes nothing (A14)."""
+    ann, bob = invoices.form("ann", 33), invoices.form("bob", 33)
+    ann.lock()
+    bob.sees("locked")
+    before = bob.field("amount").input_value()
+    ann.field("amount").fill("999")
+    ann.page.get_by_role("link", name="Cancel").click()
+    bob.sees("free")
+    expect(bob.field("amount")).to_have_value(before)
+    assert "Changed" not in bob.banner.inner_text()
+    bob.lock()
+    expect(bob.field("amount")).to_have_value(before)
+
+
+def test_mistakes_keep_text_and_turn(invoices: Invoices) -> None:
+    """After a refused entry the text is there, the turn too, and what is sent next is saved (U8, U30)."""
+    ann = invoices.form("ann", 34)
+    ann.lock()
+    token = ann.token
+    ann.field("amount").fill("12,5")
+    ann.field("notes").fill("half a sentence")
+    save(ann)
+    expect(ann.page.locator("#amount-problem")).to_contain_text("An amount like 120.00")
+    quiet(ann, 422)
+    ann.sees("mine")
+    assert ann.token == token
+    expect(ann.field("notes")).to_have_value("half a sentence")
+    ann.field("amount").fill("12.5")
+    save(ann)
+    expect(row(ann, 34)).to_contain_text("12.50")
+
+
+def test_a_late_save_keeps_the_text(invoices: Invoices) -> None:
+    """A page whose turn has passed on, and that does not care, can't overwrite: its text stands beside what is stored (U14, U19)."""
+    ann, bob = invoices.form("ann", 35), invoices.form("bob", 35)
+    ann.lock()
+    ann.field("notes").fill("Ann's half a sentence")
+    receipt = ann.field("form_lock_receipt").input_value()
+    # A program of hers gives the form back, keeps the receipt, which is still good, and sends what is on the page.
+    ann.press("Done")
+    bob.lock()
+    ann.page.evaluate(
+        "receipt => { const form = document.forms[0]; const field = document.createElement('input');"
+        " Object.assign(field, {type: 'hidden', name: 'form_lock_receipt', value: receipt}); form.append(field);"
+        " HTMLFormElement.prototype.submit.call(form) }",
+        receipt,
+    )
+    expect(ann.page.get_by_role("heading", name="Invoice 35 was not saved")).to_be_visible()
+    expect(ann.page.get_by_role("alert")).to_contain_text("Your turn to edit had ended")
+    quiet(ann, 409)
+    expect(ann.page.locator("#mine-notes")).to_have_text("Ann's half a sentence")
+    bob.field("notes").fill("Bob's")
+    save(bob)
+    expect(bob.page).to_have_url(re.compile(r"/invoices/bob/$"))
+    ann.page.get_by_role("link", name="Edit again").click()
+    expect(ann.field("notes")).to_have_value("Bob's")
+
+
+def test_the_list_is_live(invoices: Invoices) -> None:
+    """Who edits what is marked in everybody's list; saved, new and deleted invoices change its rows without a reload (A13, A17)."""
+    eva, ann = invoices.list("eva"), invoices.form("ann", 36)
+    height = row(eva, 36).evaluate("row => row.offsetHeight")
+    ann.lock()
+    expect(row(eva, 36)).to_have_attribute("data-form-lock-state", "held")
+    expect(row(eva, 36)).to_contain_text("Ann Weber is editing")
+    assert row(eva, 36).evaluate("row => row.offsetHeight") == height, "nothing moves when somebody begins"
+    ann.field("customer").fill("Somebody else")
+    save(ann)
+    expect(row(eva, 36)).to_contain_text("Somebody else")
+    expect(row(eva, 36)).to_have_attribute("data-form-lock-state", "free")
+    ann.page.get_by_role("link", name="New invoice").click()
+    for name, value in {"customer": "Brand new", "amount": "1", "due": "2026-03-01"}.items():
+        ann.page.fill(f"[name={name}]", value)
+    save(ann)
+    new = eva.page.locator("[form-lock-item]", has_text="Brand new")
+    expect(new).to_be_visible()
+    number = int(re.sub(r"\D", "", new.locator("th").inner_text()))
+    own = invoices.form("ann", number)
+    own.lock()
+    own.page.get_by_role("button", name="Delete").click()
+    expect(new).to_have_count(0)
+
+
+def test_nothing_is_saved_without_javascript(invoices: Invoices, page_as: Visitor) -> None:
+    """Where nothing can be locked nothing is saved; the page says so before, and keeps what was typed (U21)."""
+    tab = invoices.form("bob", 37, context=page_as.context(java_script_enabled=False))
+    expect(tab.page.get_by_text("Editing needs JavaScript")).to_be_visible()
+    tab.page.fill("[name=notes]", "typed in vain")
+    save(tab)
+    expect(tab.page.get_by_text("This was sent without the lock")).to_be_visible()
+    expect(tab.page.locator("#mine-notes")).to_have_text("typed in vain")
+    quiet(tab, 409)
+
+
+def frame_of(page: Page, name: str) -> tuple[FrameLocator, Locator]:
+    frame = page.frame_locator(f'iframe[title*="{name}"]')
+    return frame, frame.locator("form-lock")
+
+
+def test_side_by_side(invoices: Invoices) -> None:
+    """Two users in frames of one page are two: each sees the other edit, and Bob's frame hears what Ann's has saved; the strip under
+    them tells it, newest first (A17, U13)."""
+    demo = invoices.page("demo")
+    ann, anns_banner = frame_of(demo.page, "Ann Weber")
+    bob, bobs_banner = frame_of(demo.page, "Bob Novak")
+    expect(bobs_banner).to_have_attribute("state", "free")
+    anns_banner.get_by_role("button", name="Edit", exact=True).click()
+    expect(anns_banner).to_have_attribute("state", "mine")
+    expect(bobs_banner).to_contain_text("Ann Weber is editing")
+    old = ann.locator("[name=amount]").input_value()
+    ann.locator("[name=amount]").fill("77.70")
+    ann.get_by_role("button", name="Save", exact=True).click()
+    expect(bob.locator("[name=amount]")).to_have_value("77.70")
+    strip = demo.page.locator("#events li")
+    expect(strip.filter(has_text=f"Ann Weber saved Invoice 42: Amount {old} → 77.70")).to_have_count(1)
+    expect(strip.filter(has_text="Ann Weber has ended editing Invoice 42")).to_have_count(1)
+    expect(strip.last).to_contain_text("Ann Weber is editing Invoice 42")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1280, 390])
+def test_pictures(invoices: Invoices, page_as: Visitor, screenshots: Path, scheme: Literal["light", "dark"], width: int) -> None:
+    """Every page fits its window, wide and narrow; pictures of them are for people to look at."""
+
+    def open_as(path: str, number: int | None = None) -> Tab:
+        context = page_as.context(color_scheme=scheme, viewport={"width": width, "height": 900}, reduced_motion="reduce")
+        return invoices.page(path, f"com.example.form.invoice.{number}", context)
+
+    def picture(tab: Tab, name: str) -> None:
+        assert tab.page.evaluate("document.documentElement.scrollWidth <= innerWidth"), "nothing sticks out"
+        tab.page.screenshot(path=screenshots / f"invoices-{name}-{scheme}-{width}.png", full_page=True)
+
+    ann, bob, eva = open_as("invoices/ann/38", 38), open_as("invoices/bob/38", 38), open_as("invoices/eva/")
+    ann.sees("free")
+    picture(ann, "free")
+    ann.lock()
+    bob.sees("locked")
+    expect(row(eva, 38)).to_contain_text("Ann Weber is editing")
+    for tab, name in ((ann, "mine"), (bob, "locked"), (eva, "list")):
+        picture(tab, name)
+    ann.field("amount").fill("12,5")
+    ann.field("customer").fill("")
+    save(ann)
+    expect(ann.page.locator(".problem").first).to_be_visible()
+    ann.sees("mine")
+    picture(ann, "mistakes")
+    quiet(ann, 422)
+    ann.field("amount").fill("12.5")
+    ann.field("customer").fill("Kowalski Transport")
+    ann.field("version").evaluate("field => { field.value = '0' }")
+    save(ann)
+    expect(ann.page.locator(".comparison")).to_be_visible()
+    picture(ann, "refused")
+    quiet(ann, 409)
+    demo = open_as("demo")
+    expect(frame_of(demo.page, "Bob Novak")[1]).to_have_attribute("state", "free")
+    picture(demo, "demo")
