@@ -129,6 +129,8 @@ class Lease(Struct, frozen=True, gc=False):
     unclaimed: bool = False
     """Granted to a waiter that has not said yet that it is there."""
     contest: Contest | None = None
+    earlier: tuple[int, ...] = ()
+    """The sessions that its owner has come from, the latest first: what still arrives from them is late."""
     rid: str = ""
     """Of the attempt that it was last given for."""
 

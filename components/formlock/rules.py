@@ -73,7 +73,7 @@ from formlock.events import (
     TakenOver,
 )
 from formlock.model import Ask, Attempt, Contest, FormId, FormState, Handover, Lease, Left, Owner, Probe, Waiter
-from formlock.policy import MAX_ATTEMPTS, REPEAT_MS, Policy
+from formlock.policy import MAX_ATTEMPTS, MAX_EARLIER, REPEAT_MS, Policy
 
 
 def decide(state: FormState, command: Command, now: int, wall: int, policy: Policy) -> Decision:
@@ -224,14 +224,24 @@ def _lock(case: _Case, command: Lock) -> Reply:
         return Refusal(Lost)
     own = _own(case.state, command)
     if own is not None:
-        return _lock_again(case, own, command) if own.mode == command.mode else Refusal(Conflict)
+        if own.mode != command.mode:
+            return Refusal(Conflict)
+        if any(held.session is not None and held.owner == own.owner and _conflict(command, held) for held in case.state.holds):
+            # Another page of the tab has a part of this.
+            return Refusal(FormLocked, same_user=True)
+        return _lock_again(case, own, command)
     waiting = next((w for w in case.state.waiters if (w.owner, w.section) == (command.owner, command.section)), None)
     if waiting is not None and waiting.mode != command.mode:
         # Another wish: it goes to the end of the line.
         _forget(case, waiting, "left")
         waiting = None
     back = next(
-        (left for left in case.state.lefts if (left.lease.owner, left.lease.section) == (command.owner, command.section)), None
+        (
+            left
+            for left in case.state.lefts
+            if (left.lease.owner, left.lease.section, left.lease.mode) == (command.owner, command.section, command.mode)
+        ),
+        None,
     )
     # A page that reloads comes before the line.
     blockers = _blockers(case.state, command, 0 if back is not None else waiting.number if waiting is not None else None)
@@ -248,8 +258,8 @@ def _lock(case: _Case, command: Lock) -> Reply:
 
 
 def _give(
-    case: _Case, wish: Wish | Waiter | Handover, session: int, claim_ms: int | None = None, *, long_wall: int | None = None,
-    number: int | None = None,
+    case: _Case, wish: Wish | Waiter | Handover, session: int, claim_ms: int | None = None, *,
+    long_wall: int | None = None, number: int | None = None,
 ) -> Lease:  # fmt: skip
     """A new grant, with a token that nobody had before. `claim_ms`: the owner has to say that it is there."""
     policy, now = case.policy, case.now
@@ -330,14 +340,23 @@ def _renew(case: _Case, command: Renew) -> Reply:
 
 def _attach(case: _Case, lease: Lease, session: int) -> Reply:
     """The holder itself is there, on this session."""
+    if lease.session is not None and session in lease.earlier:
+        # A renewal that was stuck in a line its page has given up: the lease stays where the page is now.
+        session = lease.session
     back = lease.session != session
     claimed = lease.unclaimed
+    earlier = _earlier(lease) if back else lease.earlier
     lease = case.change(
-        lease, session=session, deadline=_fresh(case, lease), heard_at=case.now, probe=None, silent=False, unclaimed=False
-    )
+        lease, session=session, deadline=_fresh(case, lease), heard_at=case.now, probe=None, silent=False, unclaimed=False,
+        earlier=earlier,
+    )  # fmt: skip
     if back or claimed:
         case.told(Reattached, lease, session=session)
     return _yours(case, lease)
+
+
+def _earlier(lease: Lease) -> tuple[int, ...]:
+    return lease.earlier if lease.session is None else (lease.session, *lease.earlier)[:MAX_EARLIER]
 
 
 def _activity(case: _Case, lease: Lease, active: bool) -> None:
@@ -402,7 +421,7 @@ def _detach(case: _Case, lease: Lease, since: int) -> None:
         deadline = grace_end if lease.deadline is None else min(lease.deadline, grace_end)
         if lease.long_wall is not None:
             deadline = lease.deadline or case.now + lease.long_wall - case.wall
-        case.told(Detached, case.change(lease, session=None, probe=None, deadline=deadline))
+        case.told(Detached, case.change(lease, session=None, probe=None, deadline=deadline, earlier=_earlier(lease)))
 
 
 def _release(case: _Case, lease: Lease, cause: Cause) -> None:
@@ -412,7 +431,7 @@ def _release(case: _Case, lease: Lease, cause: Cause) -> None:
     handover = lease.contest.handover if lease.contest is not None else None
     if handover is not None:
         # Whoever wanted to take it over has it without more ado.
-        _give(case, handover, handover.session)
+        _hand(case, handover)
 
 
 # -- the line
@@ -538,15 +557,14 @@ def _answer(case: _Case, command: Answer) -> Reply:
 
 def _takeover(case: _Case, command: Takeover) -> Reply:
     own = _own(case.state, command)
-    if own is not None and (
-        own.mode == "exclusive" or own.token == command.expected_token or (command.rid and own.rid == command.rid)
-    ):
+    if own is not None and own.mode == "exclusive":
         # It has come about (the call that waited asks again), or was not needed.
         return _attach(case, own, command.session) if own.session in (None, command.session) else Refusal(FormLocked, same_user=True)
     if _repeated(case, command):
         return Refusal(Lost)
     lease = case.of_token(command.expected_token)
-    others = [held for held in case.state.held(command.section) if held is not lease and held.owner != command.owner]
+    others = [held for held in case.state.holds if held is not lease and held.owner != command.owner and _meet(command, held)]
+    others += [held for held in case.state.holds if held is not lease and held.owner == command.owner and _conflict(command, held)]
     if lease is None or others or not FormId("", "", lease.section).overlaps(FormId("", "", command.section)):
         # Somebody else has it than the one who was seen: look again before you take it from them.
         return Refusal(Conflict)
@@ -558,7 +576,7 @@ def _takeover(case: _Case, command: Takeover) -> Reply:
 
 def _take(case: _Case, lease: Lease, command: Takeover, same_user: bool) -> Reply:
     underway = lease.contest.handover if lease.contest is not None else None
-    if underway is not None and underway.owner != command.owner:
+    if underway is not None and (underway.owner, underway.section) != (command.owner, command.section):
         return Refusal(Conflict)
     handover_ms = case.policy.handover_ms
     handover = underway or Handover(
@@ -585,8 +603,10 @@ def _hand_over(case: _Case, command: HandOver) -> Reply:
     lease = case.of_token(command.token)
     if lease is None or lease.owner != command.owner:
         return Refusal(Lost)
-    if lease.contest is not None and lease.contest.handover is not None:
-        _move(case, lease, lease.contest.handover)
+    if lease.contest is None or lease.contest.handover is None:
+        # Whoever wanted it has left: it is still the owner's, who may as well go on.
+        return _yours(case, lease)
+    _move(case, lease, lease.contest.handover)
     return Freed()
 
 
@@ -595,6 +615,16 @@ def _move(case: _Case, lease: Lease, handover: Handover) -> Lease:
     case.state = replace(case.state, holds=tuple(held for held in case.state.holds if held is not lease))
     _remember(case, lease)
     case.told(TakenOver, lease, by=handover.owner, by_name=handover.name, reason=handover.reason)
+    return _hand(case, handover)
+
+
+def _hand(case: _Case, handover: Handover) -> Lease:
+    """To whoever takes over. What they shared with others so far goes up in it."""
+    for lease in case.state.holds:
+        if (lease.owner, lease.section) == (handover.owner, handover.section):
+            case.state = replace(case.state, holds=tuple(held for held in case.state.holds if held is not lease))
+            _remember(case, lease)
+            case.told(Released, lease, cause="takeover")
     return _give(case, handover, handover.session)
 
 
@@ -605,6 +635,10 @@ def _recover(case: _Case, command: Recovered) -> None:
     """Deadlines anew, never shorter than what was promised: nobody loses a lock because the service was away."""
     grace_ms = max(command.grace_ms, case.policy.grace_ms)
     for lease in case.state.holds:
+        handover = lease.contest.handover if lease.contest is not None else None
+        if handover is not None and command.living is not None and handover.session not in command.living:
+            lease = case.contest(lease, handover=None)
+            case.told(HandoverEnded, lease, by=handover.owner)
         alive = lease.session is not None and (command.living is None or lease.session in command.living)
         _recover_lease(case, _clock_again(case, lease), alive, grace_ms)
     for waiter in case.state.waiters:
@@ -615,8 +649,10 @@ def _recover(case: _Case, command: Recovered) -> None:
 def _clock_again(case: _Case, lease: Lease) -> Lease:
     """What is known by wall time only, by the clock of now; whoever is asked has the whole time again."""
     facts: dict[str, Any] = {}
-    if lease.max_hold_ms:
-        facts["granted_at"] = case.now - max(0, case.wall - lease.granted_wall)
+    if lease.max_hold_ms and lease.deadline is None:
+        # The wall clock may have been set: what was promised by a renewal just before is kept in any case.
+        held_ms = min(max(0, case.wall - lease.granted_wall), lease.max_hold_ms - case.policy.ttl_ms)
+        facts["granted_at"] = case.now - held_ms
     if lease.idle_wall is not None and case.policy.idle_release_ms:
         facts["idle_until"] = case.now + case.policy.idle_release_ms
     lease = case.change(lease, **facts) if facts else lease
@@ -629,8 +665,9 @@ def _clock_again(case: _Case, lease: Lease) -> Lease:
 
 
 def _recover_lease(case: _Case, lease: Lease, alive: bool, grace_ms: int) -> None:
-    if lease.long_wall is not None:
-        lease = case.change(lease, deadline=case.now + max(0, lease.long_wall - case.wall))
+    if lease.long_wall is not None and lease.deadline is None:
+        # As above: its owner's page may count on what it was last answered.
+        lease = case.change(lease, deadline=case.now + max(case.policy.ttl_ms, lease.long_wall - case.wall))
     if alive:
         case.change(lease, deadline=_fresh(case, lease), heard_at=case.now, probe=None)
     elif _ends_with_session(lease.owner) or lease.unclaimed:
@@ -638,7 +675,7 @@ def _recover_lease(case: _Case, lease: Lease, alive: bool, grace_ms: int) -> Non
     else:
         attached = lease.session is not None
         deadline = lease.deadline if lease.long_wall is not None else case.now + grace_ms
-        lease = case.change(lease, session=None, probe=None, deadline=deadline)
+        lease = case.change(lease, session=None, probe=None, deadline=deadline, earlier=_earlier(lease))
         if attached:
             case.told(Detached, lease)
 
@@ -651,20 +688,24 @@ def _own(state: FormState, wish: Wish) -> Lease | None:
 
 
 def _blockers(state: FormState, wish: Wish | Waiter, number: int | None) -> list[Lease | Waiter | Handover]:
-    """The leases that keep this wish out, then whoever is about to take one over, then whoever is earlier in line, there, and wants
-    what it would keep."""
-    part = FormId("", "", wish.section)
-
-    def conflicts(other: Lease | Waiter | Handover) -> bool:
-        if other.owner == wish.owner or not part.overlaps(FormId("", "", other.section)):
-            return False
-        return wish.mode == "exclusive" or other.mode == "exclusive"
-
-    # It may want more than the lease that it waits for keeps: the whole, of which that is a section.
-    handovers = [lease.contest.handover for lease in state.holds if lease.contest is not None and lease.contest.handover is not None]
+    """The leases that keep this wish out, whoever takes one of them over, then whoever is earlier in line, there, and wants what it
+    would keep."""
+    takers = [lease.contest.handover for lease in state.holds if lease.contest is not None and lease.contest.handover is not None]
     earlier = [w for w in state.waiters if w.session is not None and (number is None or w.number < number)]
-    others: list[Lease | Waiter | Handover] = [*state.holds, *handovers, *earlier]
-    return [other for other in others if conflicts(other)]
+    others: list[Lease | Waiter | Handover] = [*state.holds, *takers, *earlier]
+    return [other for other in others if _conflict(wish, other)]
+
+
+def _conflict(wish: Wish | Waiter, other: Lease | Waiter | Handover) -> bool:
+    """Whether one keeps the other out. A tab's own leases don't as long as they are one page's: a copy of it has another session."""
+    if other.owner == wish.owner and (isinstance(other, Waiter) or other.section == wish.section or other.session == wish.session):
+        return False
+    return _meet(wish, other) and "exclusive" in (wish.mode, other.mode)
+
+
+def _meet(wish: Wish | Waiter, other: Lease | Waiter | Handover) -> bool:
+    """Whether both speak of one part of the form."""
+    return FormId("", "", wish.section).overlaps(FormId("", "", other.section))
 
 
 def _reserved(case: _Case, wish: Wish | Waiter) -> int | None:

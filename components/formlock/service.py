@@ -83,7 +83,8 @@ class LockService:
         self._probe = probe
         self._stepped_down = stepped_down
         self._callers: dict[int, _Caller] = {}
-        self._waiting: dict[FormId, set[Promise[None]]] = {}
+        # In the order of coming (a set would have another order on each run).
+        self._waiting: dict[FormId, dict[Promise[None], None]] = {}
         self._timer: Timer | None = None
         self._timer_at: int | None = None
         self._ticking = False
@@ -313,14 +314,14 @@ class LockService:
     async def _changed(self, forms: Sequence[FormId], until: int) -> None:
         """Until something has happened to one of the forms, or the time has come."""
         changed = self._after(until - self._clock.now())
-        records = {form.record for form in forms}
+        records = dict.fromkeys(form.record for form in forms)
         for form in records:
-            self._waiting.setdefault(form, set()).add(changed)
+            self._waiting.setdefault(form, {})[changed] = None
         await changed
         for form in records:
             waiting = self._waiting.get(form)
             if waiting is not None:
-                waiting.discard(changed)
+                waiting.pop(changed, None)
                 if not waiting:
                     del self._waiting[form]
 

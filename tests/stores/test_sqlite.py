@@ -110,7 +110,7 @@ def test_failed_commit_takes_everything_back(tmp_path: Path) -> None:
 
 
 def test_commit_that_succeeded_although_it_reported_an_error(tmp_path: Path) -> None:
-    """The file decides: a batch that is in it counts, even if its commit raised; nothing of it is answered, though."""
+    """The file decides: a batch that is in it counts, even if its commit raised, and is answered (and so told) as any other."""
     clock = FakeClock()
     store = opened(clock, tmp_path)
 
@@ -130,12 +130,40 @@ def test_commit_that_succeeded_although_it_reported_an_error(tmp_path: Path) -> 
 
     write = store._write
     store._write = lambda connection, batch: write(Lying(connection), batch)  # type: ignore[assignment,arg-type,method-assign]
-    with pytest.raises(NotActive):
-        clock.run(one(store, ONE, given))
+    assert clock.run(one(store, ONE, given)).state.lease is not None
     store._write = write  # type: ignore[method-assign]
     state = clock.run(store.read(ONE))
     assert state.lease is not None
     assert state.lease.deadline == 90_000
+    clock.run(store.close())
+
+
+def test_a_failed_commit_takes_back_no_renewal_that_was_answered(tmp_path: Path) -> None:
+    """A renewal between two decisions is answered with the first one's commit; when the second one's fails, its deadline stays."""
+    clock = FakeClock()
+    store = opened(clock, tmp_path)
+    write = store._write
+    batches = 0
+
+    def failing(connection: sqlite3.Connection, batch: Any) -> None:
+        nonlocal batches
+        batches += 1
+        if batches == 2:
+            clock.from_thread(lambda: store._failed(batch, sqlite3.OperationalError("disk I/O error")))
+        else:
+            write(connection, batch)
+
+    store._write = failing  # type: ignore[method-assign]
+    granted = Task(one(store, ONE, given))
+    renewed = Task(one(store, ONE, moved(150_000)))  # type: ignore[arg-type]
+    again = Task(one(store, ONE, given))
+    clock.settle(granted)
+    clock.settle(renewed)
+    with pytest.raises(NotActive):
+        clock.settle(again)
+    lease = clock.run(store.read(ONE)).lease
+    assert lease is not None
+    assert lease.deadline == 150_000
     clock.run(store.close())
 
 
