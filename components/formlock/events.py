@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from formlock.model import FormId, Owner
 
-Cause = Literal["unlock", "left", "expired", "session_lost", "unclaimed", "asked", "idle", "max_hold", "long_over"]
+Cause = Literal["unlock", "left", "expired", "session_lost", "takeover", "unclaimed", "asked", "idle", "max_hold", "long_over"]
 
 
 class _Named(Struct, frozen=True, gc=False, kw_only=True):
