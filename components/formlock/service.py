@@ -357,12 +357,15 @@ class LockService:
 
     async def _ready(self) -> None:
         """Answer nothing after a pause until the deadlines are set anew: renewals may be waiting behind it in the socket."""
-        if self._stopped:
-            raise NotActive
-        if self._beat is not None and self._clock.now() - self._beat_at > BEAT_MS + PAUSED_MS and self._awake is None:
-            await self._wake()
-        elif self._awake is not None:
-            await self._awake
+        while not self._stopped:
+            if self._awake is not None:
+                # Perhaps in vain: what could not be stored has been taken back, the deadlines too. So look again.
+                await self._awake
+            elif self._beat is not None and self._clock.now() - self._beat_at > BEAT_MS + PAUSED_MS:
+                await self._wake()
+            else:
+                return
+        raise NotActive
 
     def _on_beat(self) -> None:
         self._beat = self._clock.later(BEAT_MS, self._on_beat)

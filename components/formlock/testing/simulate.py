@@ -63,6 +63,8 @@ def simulate(seed: int, *, steps: int = 4_000, forms: int = 2, clients: int = 5,
     except Exception as error:
         raise Failed(story(world, error, seed, steps)) from error
     finally:
+        for server in world.servers:
+            world.kill(server)
         tally.add(world)
         world.disk.connection.close()
     return tally

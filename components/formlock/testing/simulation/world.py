@@ -264,5 +264,3 @@ class World:
             state = server.store.peek(form) if server is not None and server.store is not None else None
             free = state is not None and not state.holds and not state.waiters
             self.truth.check(free, f"at the end there is {state}")
-        for other in self.servers:
-            self.kill(other)
