@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Literal, NamedTuple
 
-from msgspec import Struct
+from msgspec import Struct, field
 from msgspec.structs import replace
 
 Mode = Literal["exclusive", "shared"]
@@ -203,7 +203,8 @@ class FormState(Struct, frozen=True, gc=False):
     holds: tuple[Lease, ...] = ()
     waiters: tuple[Waiter, ...] = ()
     lefts: tuple[Left, ...] = ()
-    attempts: tuple[Attempt, ...] = ()
+    # Under another name where it is written: version 0.1 kept other attempts under this one.
+    attempts: tuple[Attempt, ...] = field(default=(), name="ended")
     number: int = 0
 
     @property

@@ -6,6 +6,7 @@ import sqlite3
 import stat
 import threading
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -392,3 +393,18 @@ def test_no_commit_looks_at_the_whole_history(tmp_path: Path) -> None:
             assert "TEMP B-TREE" not in step, (statement, step)
     connection.close()
     clock.run(store.close())
+
+
+def test_a_file_of_version_0_1(tmp_path: Path) -> None:
+    """An update finds the file of before: its leases are forgotten, its tokens and revs go on, and nothing keeps it from starting."""
+    clock = FakeClock()
+    clock.run(opened(clock, tmp_path).close())
+    old = (
+        b'{"form":["invoice","1"],"token":1764000000123,"rev":7,"lease":{"owner":["ann","a"],"name":"Ann","token":1764000000123,'
+        b'"session":5,"granted_wall":1,"deadline":9,"note":"","heard_at":3,"probe":null,"silent":false},"left":null,'
+        b'"attempts":[[["ann","a"],"r1",1764000000123,5]]}'
+    )
+    with closing(sqlite3.connect(tmp_path / "locks.sqlite")) as connection, connection:
+        connection.execute("INSERT INTO form VALUES (?, ?)", (str(ONE), old))
+    state = clock.run(opened(clock, tmp_path).read(ONE))
+    assert (state.token, state.rev, state.holds, state.attempts) == (1764000000123, 7, (), ())
