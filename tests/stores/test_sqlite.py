@@ -396,7 +396,7 @@ def test_no_commit_looks_at_the_whole_history(tmp_path: Path) -> None:
 
 
 def test_a_file_of_version_0_1(tmp_path: Path) -> None:
-    """An update finds the file of before: its leases are forgotten, its tokens and revs go on, and nothing keeps it from starting."""
+    """An update finds the file of before: its leases are forgotten, its tokens and revs go on, and it starts."""
     clock = FakeClock()
     clock.run(opened(clock, tmp_path).close())
     old = (
