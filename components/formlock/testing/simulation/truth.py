@@ -220,7 +220,7 @@ class Truth:
                 continue
             # A page that did not answer a probe has its token changed, whoever asks; and a call may find what another page of its
             # tab has got since. What it must not do is to begin a second grant.
-            same = call.granting is granting or call.granting.cause == "silent" or granting.lease.rid != rid
+            same = call.granting.lease.token == granting.lease.token or call.granting.cause == "silent" or granting.lease.rid != rid
             self.check(same, f"one call, {rid}, has got {call.granting} and {granting}")
         calls[:] = [call for call in calls[-MAX_ATTEMPTS:] if call.rid != rid]
         calls.append(_Called(rid, granting, now))
