@@ -360,14 +360,13 @@ def test_reading_waits_for_no_writer(tmp_path: Path) -> None:
     clock = FakeClock()
     store = opened(clock, tmp_path)
     clock.run(one(store, ONE, told(granted(1))))
-    go_on = threading.Event()
-    store._work.put(lambda _: go_on.wait(10) and None)
+    write_on, read_on = threading.Event(), threading.Event()
+    store._work.put(lambda _: write_on.wait(10) and None)
     assert len(clock.run(store.history(Asked(ONE, since=0))).entries) == 1
-    go_on.set()
-    go_on = threading.Event()
-    store._reads.put(lambda _: go_on.wait(10) and None)
+    write_on.set()
+    store._reads.put(lambda _: read_on.wait(10) and None)
     clock.run(one(store, ONE, told(granted(2))))
-    go_on.set()
+    read_on.set()
     clock.run(store.close())
 
 
