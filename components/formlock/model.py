@@ -15,6 +15,11 @@ from msgspec.structs import replace
 Mode = Literal["exclusive", "shared"]
 
 
+def overlap(one: str, other: str) -> bool:
+    """Of two sections of one record: the whole, which is "", overlaps with all of them, each other only with itself."""
+    return not one or not other or one == other
+
+
 class FormId(NamedTuple):
     """One editable record, or a section of it. Its topic is made by `uris`."""
 
@@ -28,8 +33,8 @@ class FormId(NamedTuple):
         return self if not self.section else FormId(self.type, self.id)
 
     def overlaps(self, other: FormId) -> bool:
-        """Of one record: the whole overlaps with its sections, sections only with themselves."""
-        return not self.section or not other.section or self.section == other.section
+        """Whether two of one record have a part in common."""
+        return overlap(self.section, other.section)
 
     def __str__(self) -> str:
         return ".".join(part for part in self if part)
@@ -228,8 +233,7 @@ class FormState(Struct, frozen=True, gc=False):
 
     def held(self, section: str) -> tuple[Lease, ...]:
         """The leases that somebody who wants this section meets."""
-        wanted = FormId("", "", section)
-        return tuple(lease for lease in self.holds if wanted.overlaps(FormId("", "", lease.section)))
+        return tuple(lease for lease in self.holds if overlap(section, lease.section))
 
     def sessions(self) -> set[int]:
         """All sessions that this state speaks of: when one of them is lost, something changes."""

@@ -72,7 +72,7 @@ from formlock.events import (
     Released,
     TakenOver,
 )
-from formlock.model import Ask, Attempt, Contest, FormId, FormState, Handover, Lease, Left, Owner, Probe, Waiter
+from formlock.model import Ask, Attempt, Contest, FormId, FormState, Handover, Lease, Left, Owner, Probe, Waiter, overlap
 from formlock.policy import MAX_ATTEMPTS, MAX_EARLIER, REPEAT_MS, Policy
 
 
@@ -289,8 +289,7 @@ def _give(
 
 def _hold(case: _Case, lease: Lease) -> None:
     """The lease is one of the state's: its owner waits no more, and whoever left this part of the form can't come back to it."""
-    part = FormId("", "", lease.section)
-    lefts = tuple(left for left in case.state.lefts if not part.overlaps(FormId("", "", left.lease.section)))
+    lefts = tuple(left for left in case.state.lefts if not overlap(lease.section, left.lease.section))
     waiters = tuple(w for w in case.state.waiters if (w.owner, w.section) != (lease.owner, lease.section))
     holds = (*case.state.holds, lease)
     case.state = replace(case.state, token=max(case.state.token, lease.token), holds=holds, lefts=lefts, waiters=waiters)
@@ -563,9 +562,13 @@ def _takeover(case: _Case, command: Takeover) -> Reply:
     if _repeated(case, command):
         return Refusal(Lost)
     lease = case.of_token(command.expected_token)
-    others = [held for held in case.state.holds if held is not lease and held.owner != command.owner and _meet(command, held)]
+    others = [
+        held
+        for held in case.state.holds
+        if held is not lease and held.owner != command.owner and overlap(command.section, held.section)
+    ]
     others += [held for held in case.state.holds if held is not lease and held.owner == command.owner and _conflict(command, held)]
-    if lease is None or others or not FormId("", "", lease.section).overlaps(FormId("", "", command.section)):
+    if lease is None or others or not overlap(lease.section, command.section):
         # Somebody else has it than the one who was seen: look again before you take it from them.
         return Refusal(Conflict)
     same_user = lease.owner.user == command.owner.user
@@ -700,21 +703,15 @@ def _conflict(wish: Wish | Waiter, other: Lease | Waiter | Handover) -> bool:
     """Whether one keeps the other out. A tab's own leases don't as long as they are one page's: a copy of it has another session."""
     if other.owner == wish.owner and (isinstance(other, Waiter) or other.section == wish.section or other.session == wish.session):
         return False
-    return _meet(wish, other) and "exclusive" in (wish.mode, other.mode)
-
-
-def _meet(wish: Wish | Waiter, other: Lease | Waiter | Handover) -> bool:
-    """Whether both speak of one part of the form."""
-    return FormId("", "", wish.section).overlaps(FormId("", "", other.section))
+    return overlap(wish.section, other.section) and "exclusive" in (wish.mode, other.mode)
 
 
 def _reserved(case: _Case, wish: Wish | Waiter) -> int | None:
     """Until when a page that has just left may come back to this part of the form before anybody else gets it."""
-    part = FormId("", "", wish.section)
     untils = [
         left.reserved_until
         for left in case.state.lefts
-        if left.lease.owner != wish.owner and left.reserved_until > case.now and part.overlaps(FormId("", "", left.lease.section))
+        if left.lease.owner != wish.owner and left.reserved_until > case.now and overlap(wish.section, left.lease.section)
     ]
     return max(untils, default=None)
 
@@ -723,8 +720,7 @@ def _wanted(state: FormState, lease: Lease) -> bool:
     """Whether anybody waits or asks for what this lease keeps."""
     if lease.contest is not None and (lease.contest.asks or lease.contest.handover):
         return True
-    part = FormId("", "", lease.section)
-    return any(w.session is not None and part.overlaps(FormId("", "", w.section)) for w in state.waiters)
+    return any(w.session is not None and overlap(lease.section, w.section) for w in state.waiters)
 
 
 def _fresh(case: _Case, lease: Lease) -> int:

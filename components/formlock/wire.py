@@ -16,7 +16,7 @@ from msgspec import Meta, Struct
 
 from formlock.depth import deeper_than
 from formlock.errors import Conflict, FormLocked, FormLockError, InvalidArgument, InvalidForm, Lost, NotAllowed
-from formlock.model import Ask, Contest, Draft, FormId, FormState, Found, Handover, Lease, Mode, Query, Waiter
+from formlock.model import Ask, Contest, Draft, FormId, FormState, Found, Handover, Lease, Mode, Query, Waiter, overlap
 from formlock.uris import Uris
 
 MAX_NOTE_LENGTH = 200
@@ -242,7 +242,7 @@ def _more(uris: Uris, state: FormState, form: FormId, leases: Sequence[Lease], n
             {**_somebody(lease), "form": uris.topic(_part(state, lease)), "mode": lease.mode, "token": lease.token}
             for lease in leases
         ]
-    waiters = [waiter for waiter in state.waiters if form.overlaps(FormId("", "", waiter.section))]
+    waiters = [waiter for waiter in state.waiters if overlap(form.section, waiter.section)]
     if waiters:
         facts["waiters"] = [{"number": waiter.number, **_somebody(waiter)} for waiter in waiters]
     for lease in leases[:1]:

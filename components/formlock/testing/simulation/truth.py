@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from formlock.commands import Command, HandOver, LeaveQueue, Lock, Unlock, Yours
 from formlock.events import Event, Granted, Released, TakenOver
-from formlock.model import FormId, FormState, Handover, Lease, Owner, Waiter
+from formlock.model import FormId, FormState, Handover, Lease, Owner, Waiter, overlap
 from formlock.policy import MAX_ATTEMPTS, REPEAT_MS
 from formlock.rules import SESSION_TAB
 from formlock.testing.simulation.disk import Noted
@@ -394,7 +394,7 @@ class Truth:
             blocked = any(
                 # A copy of one's own tab keeps one out as well.
                 (other.owner != waiter.owner or (not isinstance(other, Waiter) and other.session != waiter.session))
-                and FormId("", "", waiter.section).overlaps(FormId("", "", other.section))
+                and overlap(waiter.section, other.section)
                 and "exclusive" in (waiter.mode, getattr(other, "mode", "exclusive"))
                 for other in others
             )
