@@ -18,7 +18,7 @@ from bench.wire import compare, report
 from bench.wire.errors import BenchError
 
 WIRE_COLUMNS = {"ours": "ours", "ours_memory": "ours, memory:", "rival": "Socket.IO"}
-INPROCESS_COLUMNS = {"measured": "us each"}
+INPROCESS_COLUMNS = {"measured": "us each", "bytes": "bytes each"}
 
 
 def main(arguments: Sequence[str]) -> None:

@@ -537,3 +537,92 @@ def test_a_return_that_could_not_be_stored_is_begun_again() -> None:
     assert clock.settle(second).reply == Refusal(FormLocked)
     assert world.released == []
     clock.run(world.service.stop())
+
+
+def test_what_is_seen_is_stored(tmp_path: Path) -> None:
+    """An end that somebody was told of, by `status` or by a list, before its timer ran: a crash does not take it back."""
+    for number, look in enumerate((see, see_list)):
+        clock = FakeClock()
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        world = World(clock, opened("sqlite", clock, folder)).start(1)
+        token = world.lock().state.token
+        # Its session stays, it renews no more; the beat goes on, the timer that would free the form has not run.
+        world.advance(POLICY.ttl_ms - 500)
+        clock.jump(500)
+        assert look(world) is None
+        after = World(clock, opened("sqlite", clock, folder)).start(1)
+        assert after.holder is None
+        assert after.renew(token) == Refusal(Lost)
+        clock.run(world.service.stop())
+        clock.run(after.service.stop())
+
+
+def see(world: World) -> str | None:
+    return world.holder
+
+
+def see_list(world: World) -> str | None:
+    found = world.clock.run(world.service.find(Query()))
+    return found.states[0].holds[0].owner.user if found.states else None
+
+
+def test_a_section_is_read_from_its_record(world: World) -> None:
+    """Sections have no state of their own."""
+    part = FORM._replace(section="terms")
+    world.clock.run(world.service.lock(part, Lock(owner=ANN, name="ann", session=1, section="terms")))
+    assert [lease.owner for lease in world.clock.run(world.service.read(part)).held("terms")] == [ANN]
+
+
+MANY = 200
+
+
+def after_a_crash(tmp_path: Path) -> tuple[World, dict[int, int]]:
+    """A service that has just started, everybody's session lost with the node; the tokens that they have."""
+    clock = FakeClock()
+    before = World(clock, opened("sqlite", clock, tmp_path)).start()
+    tasks = {number: before.locking(Owner("u", str(number)), number, crowd(number)) for number in range(1, MANY + 1)}
+    tokens = {number: clock.settle(task).state.token for number, task in tasks.items()}
+    clock.run(before.service.stop())
+    return World(clock, opened("sqlite", clock, tmp_path)).start(), tokens
+
+
+def crowd(number: int) -> FormId:
+    return FormId("crowd", str(number))
+
+
+def test_a_mass_return_that_takes_longer(tmp_path: Path) -> None:
+    """U8: while people keep coming back, even at a fifth of the pace that was reckoned with, nobody loses lock or token."""
+    world, tokens = after_a_crash(tmp_path)
+    for number, token in tokens.items():
+        world.advance(300)
+        assert world.lock(Owner("u", str(number)), 1_000 + number, crowd(number)).state.token == token
+    assert world.released == []
+    world.clock.run(world.service.stop())
+
+
+def test_a_mass_return_that_nobody_comes_to(tmp_path: Path) -> None:
+    """U2: a few come back, the others have closed their pages: their forms are free after the grace, and no later."""
+    world, _ = after_a_crash(tmp_path)
+    for number in range(1, 11):
+        world.advance(100)
+        world.lock(Owner("u", str(number)), 1_000 + number, crowd(number))
+    world.advance(POLICY.grace_ms - 1_000 - 1)
+    assert world.released == []
+    for _ in range(10):
+        world.advance(50)
+    assert world.released == ["session_lost"] * (MANY - 10)
+    world.clock.run(world.service.stop())
+
+
+def test_a_mass_return_has_an_end(tmp_path: Path) -> None:
+    """However many are still coming: three graces."""
+    world, _ = after_a_crash(tmp_path)
+    for number in range(1, MANY):
+        world.advance(450)
+        world.lock(Owner("u", str(number)), 1_000 + number, crowd(number))
+        if world.released:
+            break
+    # Each begins anew a moment before the last is over.
+    assert 3 * POLICY.grace_ms - 3_000 < number * 450 <= 3 * POLICY.grace_ms
+    world.clock.run(world.service.stop())

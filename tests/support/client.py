@@ -39,6 +39,8 @@ class Client:
         self._connector = connector
         self.session_id: int = session._session_id
         self.events: list[dict[str, Any]] = []
+        # For who wants to do something at once.
+        self.heard: Callable[[dict[str, Any]], None] = lambda _event: None
         self._waiting: list[tuple[Callable[[dict[str, Any]], bool], Deferred[dict[str, Any]]]] = []
 
     async def subscribe(self, topic: str, match: str | None = None) -> None:
@@ -87,6 +89,7 @@ class Client:
 
     def _received(self, *args: Any, **kwargs: Any) -> None:
         self.events.append(kwargs)
+        self.heard(kwargs)
         for fits, waiting in self._waiting[:]:
             if fits(kwargs):
                 self._waiting.remove((fits, waiting))
@@ -121,7 +124,11 @@ async def joined(
             self.join("formlock", authmethods=["anonymous"], authextra=identity)
 
         def onJoin(self, details: Any) -> None:
-            ready.callback(self)
+            if ready.called:
+                # Nobody waits for it any more.
+                self.disconnect()
+            else:
+                ready.callback(self)
 
         def onLeave(self, details: Any) -> None:
             if not ready.called:
