@@ -94,7 +94,7 @@ lock: $(BIN)/uv
 	$(BIN)/uv pip compile --quiet --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
 	    --extra server --extra demo -o requirements.lock pyproject.toml
 	$(BIN)/uv pip compile --quiet --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
-	    --extra server --extra demo --group dev -c requirements.lock -o requirements-dev.lock pyproject.toml
+	    --extra server --extra demo --extra client --group dev -c requirements.lock -o requirements-dev.lock pyproject.toml
 	$(BIN)/uv pip compile --quiet --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
 	    --group build -c requirements.lock -o requirements-build.lock
 

@@ -108,7 +108,7 @@ class Unavailable(FormLockError):
 
 
 class TooMany(Unavailable):
-    """A limit of the service is reached. Facts: limit."""
+    """A limit of the service is reached. Facts: form."""
 
     name = "too_many"
     sentence = "Too many requests, please try again shortly"

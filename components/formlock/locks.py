@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import secrets
-from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from autobahn.exception import Disconnected
-from autobahn.wamp.exception import ApplicationError, TransportLost
-
+from formlock.audience import Audience
 from formlock.claims import Claims, Right
-from formlock.clock import Timer
 from formlock.commands import (
     Answer,
     AskFor,
@@ -45,7 +41,6 @@ from formlock.service import LockService
 from formlock.stores import open_store
 from formlock.telling import STATUS, own_facts, told, verb
 from formlock.uris import ARTICLE_LOCK
-from formlock.viewers import MAX_NAMES, Viewers
 from formlock.wamp import Call, ClaimsBook, Event, Session, TwistedClock, read_receipt_key
 from formlock.wire import (
     AnswerRequest,
@@ -68,12 +63,6 @@ from formlock.wire import (
     snapshot,
     unlock_answer,
 )
-
-# Subscription ids and their topics. A cache: the router's word that one is gone is wrong in both directions, so the least recently
-# used go, and a miss is asked for.
-MAX_TOPICS = 20_000
-# Who has a form open is told this often at most.
-VIEWERS_MS = 1_000
 
 
 class LockComponent(Session):
@@ -99,10 +88,7 @@ class LockComponent(Session):
         self._clock = TwistedClock()
         self._claims = ClaimsBook(self, internal={READY_ROLE: READY_CLAIMS})
         self._signer = Signer(read_receipt_key(self.folder(self.extra.get("credentials", "credentials"))))
-        self._topics: OrderedDict[int, str] = OrderedDict()
-        self._viewers = Viewers()
-        self._changed_views: set[FormId] = set()
-        self._views_due: Timer | None = None
+        self._audience = Audience(self, self._claims, self._clock, self._public, self._when_started)
         self._waiting: list[Callable[[], None]] | None = []
         url, keeping = self.extra.get("store", "memory:"), _keeping(self.extra)
         store = await open_store(url, self._clock, lambda: secrets.token_hex(4), self.folder(), keeping)
@@ -118,9 +104,7 @@ class LockComponent(Session):
             self._policy_file.watch(self._clock)
         await self.hear("wamp.session.on_join", self._on_join)
         await self.hear("wamp.session.on_leave", self._on_leave)
-        await self.hear("wamp.subscription.on_create", self._on_create)
-        await self.hear("wamp.subscription.on_subscribe", self._on_subscribe)
-        await self.hear("wamp.subscription.on_unsubscribe", self._on_unsubscribe)
+        await self._audience.listen()
         living = set(await self.ask("wamp.session.list"))
         await self._service.start(living)
         waiting, self._waiting = self._waiting, None
@@ -138,14 +122,13 @@ class LockComponent(Session):
         await self.answer(self.uris.procedure("list"), self._list)
         for name, handler in Past(self._service, self._clock, self.uris, self._allowed).procedures().items():
             await self.answer(self.uris.procedure(name), handler)
-        self._clock.start(self._look_around())
+        self._clock.start(self._audience.look_around())
         self.note("locks.ready", epoch=self._service.epoch, sessions=len(living))
 
     async def ended(self) -> None:
         """Nothing is released: the next start goes on from here."""
         if hasattr(self, "_service"):
-            if self._views_due is not None:
-                self._views_due.cancel()
+            self._audience.end()
             if self._policy_file is not None:
                 self._policy_file.stop()
             await self._service.stop()
@@ -314,7 +297,7 @@ class LockComponent(Session):
         form = self.uris.form(arguments.get("form"))
         request(StatusRequest, arguments)
         await self._allowed(call, "view", form)
-        return {**self._snapshot(await self._service.read(form), form), **self._viewing(form)}
+        return {**await self._public(form), **self._audience.viewing(form)}
 
     async def _list(self, call: Call) -> Payload:
         asked = request(ListRequest, call.arguments())
@@ -341,22 +324,8 @@ class LockComponent(Session):
     def _on_leave(self, event: Event) -> None:
         session: int = event.args[0]
         self._claims.left(session)
-        self._viewed(self._viewers.left(session))
+        self._audience.left(session)
         self._when_started(lambda: self._clock.start(self._service.session_lost(session)))
-
-    def _on_create(self, event: Event) -> None:
-        _, details = event.args
-        self._know(details["id"], details["uri"] if details["match"] == "exact" else "")
-
-    def _on_subscribe(self, event: Event) -> None:
-        session, subscription = event.args
-        self._when_started(lambda: self._clock.start(self._greet(session, subscription)))
-
-    def _on_unsubscribe(self, event: Event) -> None:
-        session, subscription = event.args
-        # For a session that has left this comes without one, after `_on_leave`.
-        if session is not None:
-            self._viewed(self._viewers.unsubscribed(session, subscription))
 
     def _when_started(self, work: Callable[[], None]) -> None:
         if self._waiting is None:
@@ -364,92 +333,20 @@ class LockComponent(Session):
         else:
             self._waiting.append(work)
 
-    async def _greet(self, session: int, subscription: int) -> None:
-        """A new subscriber is told at once that it is one, and that the form is locked when it is (A7)."""
-        topic = await self._topic(subscription)
-        try:
-            form = self.uris.form(topic)
-        except FormLockError:
-            return
-        facts = {**self._snapshot(await self._service.read(form), form), **self._viewing(form)}
-        at = self._clock.wall()
-        self.tell(topic, {**facts, "status": "subscribed", "at": at}, only=session)
-        if facts["holder"] is not None:
-            self.tell(topic, {**facts, "status": "locked", "at": at}, only=session)
-        await self._sees(session, subscription, form)
-
-    async def _sees(self, session: int, subscription: int, form: FormId) -> None:
-        self._viewers.subscribed(session, subscription, form)
-        try:
-            claims = await self._claims.of(session)
-        except NotActive:
-            self._viewers.left(session)
-            return
-        self._viewed(self._viewers.known(session, claims.user, claims.name))
-
-    async def _look_around(self) -> None:
-        """After a start: who had what open before it. One question after the other, so that calls are answered between."""
-        try:
-            found = await self.ask("wamp.subscription.list")
-            for subscription in found["exact"]:
-                form = await self._form_of(subscription)
-                if form is not None:
-                    for session in await self.ask("wamp.subscription.list_subscribers", subscription):
-                        await self._sees(session, subscription, form)
-        except (ApplicationError, TransportLost, Disconnected):
-            self.note("viewers.incomplete")
-
-    async def _form_of(self, subscription: int) -> FormId | None:
-        try:
-            return self.uris.form(await self._topic(subscription))
-        except FormLockError:
-            return None
-
-    def _viewed(self, forms: set[FormId]) -> None:
-        """Told once a second at most, however many come and go."""
-        self._changed_views |= forms
-        if self._changed_views and self._views_due is None:
-            self._views_due = self._clock.later(VIEWERS_MS, lambda: self._clock.start(self._tell_viewers()))
-
-    async def _tell_viewers(self) -> None:
-        forms, self._changed_views, self._views_due = self._changed_views, set(), None
-        for form in forms:
-            facts = {**self._snapshot(await self._service.read(form), form), **self._viewing(form)}
-            self.tell(self.uris.topic(form), {**facts, "status": "viewers", "at": self._clock.wall()})
-
-    def _viewing(self, form: FormId) -> Payload:
-        viewers = self._viewers.of(form)
-        return {"viewers": [{"user": user, "name": name} for user, name in viewers[:MAX_NAMES]], "viewer_count": len(viewers)}
-
-    async def _topic(self, subscription: int) -> str:
-        topic = self._topics.get(subscription)
-        if topic is None:
-            try:
-                details = await self.ask("wamp.subscription.get", subscription)
-            except ApplicationError:
-                return ""
-            topic = details["uri"] if details["match"] == "exact" else ""
-            self._know(subscription, topic)
-        else:
-            self._topics.move_to_end(subscription)
-        return topic
-
-    def _know(self, subscription: int, topic: str) -> None:
-        self._topics[subscription] = topic
-        if len(self._topics) > MAX_TOPICS:
-            self._topics.popitem(last=False)
+    async def _public(self, form: FormId) -> Payload:
+        return self._snapshot(await self._service.read(form), form)
 
     # -- what the service tells
 
-    def _happened(self, event: LockEvent, state: FormState, caller: int | None) -> None:
+    def _happened(self, event: LockEvent, state: FormState, _caller: int | None) -> None:
         facts = {"form": event.form, "user": event.owner.user, "token": event.token, "rev": event.rev}
         self.note(verb(event), **facts, **own_facts(event))
         if isinstance(event, Granted):
             if event.number is not None:
                 # Whose turn it is has not called just now: it is told, and asks for the rest.
                 self._publish(event, state, "granted", only=event.session, number=event.number)
-                caller = event.session
-            self._publish(event, state, "edit", exclude=caller)
+            # Whoever called is not always who got it: an unlock, too, gives the form to whoever is to take it over.
+            self._publish(event, state, "edit", exclude=event.session)
         elif event.public:
             self._publish(event, state, STATUS[type(event)], **told(event))
 
@@ -458,7 +355,7 @@ class LockComponent(Session):
     ) -> None:
         """On the topics of all who meet it: of the whole, and of the section, or of those that somebody has open."""
         record = state.form
-        concerned = {record, event.form} if event.form.section else {record, *self._viewers.sections(record)}
+        concerned = {record, event.form} if event.form.section else {record, *self._audience.sections(record)}
         for form in concerned:
             facts = {**self._snapshot(state, form), **more, "status": status, "at": event.wall}
             self.tell(self.uris.topic(form), facts, exclude=exclude, only=only)

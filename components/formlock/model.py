@@ -9,10 +9,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Literal, NamedTuple
 
-from msgspec import Struct
+from msgspec import Struct, field
 from msgspec.structs import replace
 
 Mode = Literal["exclusive", "shared"]
+
+
+def overlap(one: str, other: str) -> bool:
+    """Of two sections of one record: the whole, which is "", overlaps with all of them, each other only with itself."""
+    return not one or not other or one == other
 
 
 class FormId(NamedTuple):
@@ -28,8 +33,8 @@ class FormId(NamedTuple):
         return self if not self.section else FormId(self.type, self.id)
 
     def overlaps(self, other: FormId) -> bool:
-        """Of one record: the whole overlaps with its sections, sections only with themselves."""
-        return not self.section or not other.section or self.section == other.section
+        """Whether two of one record have a part in common."""
+        return overlap(self.section, other.section)
 
     def __str__(self) -> str:
         return ".".join(part for part in self if part)
@@ -81,6 +86,8 @@ class Handover(Struct, frozen=True, gc=False):
     machine: bool
     rid: str
     until: int
+    section: str = ""
+    mode: Mode = "exclusive"
 
 
 class Contest(Struct, frozen=True, gc=False):
@@ -127,6 +134,8 @@ class Lease(Struct, frozen=True, gc=False):
     unclaimed: bool = False
     """Granted to a waiter that has not said yet that it is there."""
     contest: Contest | None = None
+    earlier: tuple[int, ...] = ()
+    """The sessions that its owner has come from, the latest first: what still arrives from them is late."""
     rid: str = ""
     """Of the attempt that it was last given for."""
 
@@ -199,7 +208,8 @@ class FormState(Struct, frozen=True, gc=False):
     holds: tuple[Lease, ...] = ()
     waiters: tuple[Waiter, ...] = ()
     lefts: tuple[Left, ...] = ()
-    attempts: tuple[Attempt, ...] = ()
+    # Under another name where it is written: version 0.1 kept other attempts under this one.
+    attempts: tuple[Attempt, ...] = field(default=(), name="ended")
     number: int = 0
 
     @property
@@ -223,8 +233,7 @@ class FormState(Struct, frozen=True, gc=False):
 
     def held(self, section: str) -> tuple[Lease, ...]:
         """The leases that somebody who wants this section meets."""
-        wanted = FormId("", "", section)
-        return tuple(lease for lease in self.holds if wanted.overlaps(FormId("", "", lease.section)))
+        return tuple(lease for lease in self.holds if overlap(section, lease.section))
 
     def sessions(self) -> set[int]:
         """All sessions that this state speaks of: when one of them is lost, something changes."""

@@ -72,8 +72,8 @@ from formlock.events import (
     Released,
     TakenOver,
 )
-from formlock.model import Ask, Attempt, Contest, FormId, FormState, Handover, Lease, Left, Owner, Probe, Waiter
-from formlock.policy import MAX_ATTEMPTS, REPEAT_MS, Policy
+from formlock.model import Ask, Attempt, Contest, FormId, FormState, Handover, Lease, Left, Owner, Probe, Waiter, overlap
+from formlock.policy import MAX_ATTEMPTS, MAX_EARLIER, REPEAT_MS, Policy
 
 
 def decide(state: FormState, command: Command, now: int, wall: int, policy: Policy) -> Decision:
@@ -224,14 +224,24 @@ def _lock(case: _Case, command: Lock) -> Reply:
         return Refusal(Lost)
     own = _own(case.state, command)
     if own is not None:
-        return _lock_again(case, own, command) if own.mode == command.mode else Refusal(Conflict)
+        if own.mode != command.mode:
+            return Refusal(Conflict)
+        if any(held.session is not None and held.owner == own.owner and _conflict(command, held) for held in case.state.holds):
+            # Another page of the tab has a part of this.
+            return Refusal(FormLocked, same_user=True)
+        return _lock_again(case, own, command)
     waiting = next((w for w in case.state.waiters if (w.owner, w.section) == (command.owner, command.section)), None)
     if waiting is not None and waiting.mode != command.mode:
         # Another wish: it goes to the end of the line.
         _forget(case, waiting, "left")
         waiting = None
     back = next(
-        (left for left in case.state.lefts if (left.lease.owner, left.lease.section) == (command.owner, command.section)), None
+        (
+            left
+            for left in case.state.lefts
+            if (left.lease.owner, left.lease.section, left.lease.mode) == (command.owner, command.section, command.mode)
+        ),
+        None,
     )
     # A page that reloads comes before the line.
     blockers = _blockers(case.state, command, 0 if back is not None else waiting.number if waiting is not None else None)
@@ -248,7 +258,7 @@ def _lock(case: _Case, command: Lock) -> Reply:
 
 
 def _give(
-    case: _Case, wish: Wish | Waiter | Handover, session: int, claim_ms: int | None = None, *, section: str | None = None,
+    case: _Case, wish: Wish | Waiter | Handover, session: int, claim_ms: int | None = None, *,
     long_wall: int | None = None, number: int | None = None,
 ) -> Lease:  # fmt: skip
     """A new grant, with a token that nobody had before. `claim_ms`: the owner has to say that it is there."""
@@ -262,8 +272,8 @@ def _give(
         deadline=now + (policy.ttl_ms if claim_ms is None else claim_ms),
         note=wish.note,
         heard_at=now,
-        section=section if section is not None else getattr(wish, "section", ""),
-        mode=getattr(wish, "mode", "exclusive"),
+        section=wish.section,
+        mode=wish.mode,
         machine=wish.machine,
         unclaimed=claim_ms is not None,
         rid=wish.rid,
@@ -279,8 +289,7 @@ def _give(
 
 def _hold(case: _Case, lease: Lease) -> None:
     """The lease is one of the state's: its owner waits no more, and whoever left this part of the form can't come back to it."""
-    part = FormId("", "", lease.section)
-    lefts = tuple(left for left in case.state.lefts if not part.overlaps(FormId("", "", left.lease.section)))
+    lefts = tuple(left for left in case.state.lefts if not overlap(lease.section, left.lease.section))
     waiters = tuple(w for w in case.state.waiters if (w.owner, w.section) != (lease.owner, lease.section))
     holds = (*case.state.holds, lease)
     case.state = replace(case.state, token=max(case.state.token, lease.token), holds=holds, lefts=lefts, waiters=waiters)
@@ -330,14 +339,23 @@ def _renew(case: _Case, command: Renew) -> Reply:
 
 def _attach(case: _Case, lease: Lease, session: int) -> Reply:
     """The holder itself is there, on this session."""
+    if lease.session is not None and session in lease.earlier:
+        # A renewal that was stuck in a line its page has given up: the lease stays where the page is now.
+        session = lease.session
     back = lease.session != session
     claimed = lease.unclaimed
+    earlier = _earlier(lease) if back else lease.earlier
     lease = case.change(
-        lease, session=session, deadline=_fresh(case, lease), heard_at=case.now, probe=None, silent=False, unclaimed=False
-    )
+        lease, session=session, deadline=_fresh(case, lease), heard_at=case.now, probe=None, silent=False, unclaimed=False,
+        earlier=earlier,
+    )  # fmt: skip
     if back or claimed:
         case.told(Reattached, lease, session=session)
     return _yours(case, lease)
+
+
+def _earlier(lease: Lease) -> tuple[int, ...]:
+    return lease.earlier if lease.session is None else (lease.session, *lease.earlier)[:MAX_EARLIER]
 
 
 def _activity(case: _Case, lease: Lease, active: bool) -> None:
@@ -402,7 +420,7 @@ def _detach(case: _Case, lease: Lease, since: int) -> None:
         deadline = grace_end if lease.deadline is None else min(lease.deadline, grace_end)
         if lease.long_wall is not None:
             deadline = lease.deadline or case.now + lease.long_wall - case.wall
-        case.told(Detached, case.change(lease, session=None, probe=None, deadline=deadline))
+        case.told(Detached, case.change(lease, session=None, probe=None, deadline=deadline, earlier=_earlier(lease)))
 
 
 def _release(case: _Case, lease: Lease, cause: Cause) -> None:
@@ -412,13 +430,13 @@ def _release(case: _Case, lease: Lease, cause: Cause) -> None:
     handover = lease.contest.handover if lease.contest is not None else None
     if handover is not None:
         # Whoever wanted to take it over has it without more ado.
-        _give(case, handover, handover.session, section=lease.section)
+        _hand(case, handover)
 
 
 # -- the line
 
 
-def _queue(case: _Case, command: Lock, waiting: Waiter | None, blockers: Sequence[Lease | Waiter]) -> Reply:
+def _queue(case: _Case, command: Lock, waiting: Waiter | None, blockers: Sequence[Lease | Waiter | Handover]) -> Reply:
     policy = case.policy
     if not policy.queue:
         return Refusal(FormLocked)
@@ -538,16 +556,19 @@ def _answer(case: _Case, command: Answer) -> Reply:
 
 def _takeover(case: _Case, command: Takeover) -> Reply:
     own = _own(case.state, command)
-    if own is not None and (
-        own.mode == "exclusive" or own.token == command.expected_token or (command.rid and own.rid == command.rid)
-    ):
+    if own is not None and own.mode == "exclusive":
         # It has come about (the call that waited asks again), or was not needed.
         return _attach(case, own, command.session) if own.session in (None, command.session) else Refusal(FormLocked, same_user=True)
     if _repeated(case, command):
         return Refusal(Lost)
     lease = case.of_token(command.expected_token)
-    others = [held for held in case.state.held(command.section) if held is not lease and held.owner != command.owner]
-    if lease is None or others or not FormId("", "", lease.section).overlaps(FormId("", "", command.section)):
+    others = [
+        held
+        for held in case.state.holds
+        if held is not lease and held.owner != command.owner and overlap(command.section, held.section)
+    ]
+    others += [held for held in case.state.holds if held is not lease and held.owner == command.owner and _conflict(command, held)]
+    if lease is None or others or not overlap(lease.section, command.section):
         # Somebody else has it than the one who was seen: look again before you take it from them.
         return Refusal(Conflict)
     same_user = lease.owner.user == command.owner.user
@@ -558,7 +579,7 @@ def _takeover(case: _Case, command: Takeover) -> Reply:
 
 def _take(case: _Case, lease: Lease, command: Takeover, same_user: bool) -> Reply:
     underway = lease.contest.handover if lease.contest is not None else None
-    if underway is not None and underway.owner != command.owner:
+    if underway is not None and (underway.owner, underway.section) != (command.owner, command.section):
         return Refusal(Conflict)
     handover_ms = case.policy.handover_ms
     handover = underway or Handover(
@@ -570,6 +591,7 @@ def _take(case: _Case, lease: Lease, command: Takeover, same_user: bool) -> Repl
         command.machine,
         command.rid,
         case.now + handover_ms,
+        command.section,
     )
     # One that has begun lasts as long as the holder was told, whatever the policy says now.
     if (underway or handover_ms) and lease.session is not None and not same_user and not lease.machine and not lease.unclaimed:
@@ -577,24 +599,36 @@ def _take(case: _Case, lease: Lease, command: Takeover, same_user: bool) -> Repl
             lease = case.contest(lease, handover=handover)
             case.told(HandoverBegan, lease, by=command.owner, by_name=command.name, reason=command.reason)
         return Wait(handover.until)
-    return _yours(case, _move(case, lease, handover, section=command.section))
+    return _yours(case, _move(case, lease, handover))
 
 
 def _hand_over(case: _Case, command: HandOver) -> Reply:
     lease = case.of_token(command.token)
     if lease is None or lease.owner != command.owner:
         return Refusal(Lost)
-    if lease.contest is not None and lease.contest.handover is not None:
-        _move(case, lease, lease.contest.handover)
+    if lease.contest is None or lease.contest.handover is None:
+        # Whoever wanted it has left: it is still the owner's, who may as well go on.
+        return _yours(case, lease)
+    _move(case, lease, lease.contest.handover)
     return Freed()
 
 
-def _move(case: _Case, lease: Lease, handover: Handover, section: str | None = None) -> Lease:
+def _move(case: _Case, lease: Lease, handover: Handover) -> Lease:
     """The old holder is told before anybody hears of the new one."""
     case.state = replace(case.state, holds=tuple(held for held in case.state.holds if held is not lease))
     _remember(case, lease)
     case.told(TakenOver, lease, by=handover.owner, by_name=handover.name, reason=handover.reason)
-    return _give(case, handover, handover.session, section=lease.section if section is None else section)
+    return _hand(case, handover)
+
+
+def _hand(case: _Case, handover: Handover) -> Lease:
+    """To whoever takes over. What they shared with others so far goes up in it."""
+    for lease in case.state.holds:
+        if (lease.owner, lease.section) == (handover.owner, handover.section):
+            case.state = replace(case.state, holds=tuple(held for held in case.state.holds if held is not lease))
+            _remember(case, lease)
+            case.told(Released, lease, cause="takeover")
+    return _give(case, handover, handover.session)
 
 
 # -- after an absence
@@ -604,6 +638,10 @@ def _recover(case: _Case, command: Recovered) -> None:
     """Deadlines anew, never shorter than what was promised: nobody loses a lock because the service was away."""
     grace_ms = max(command.grace_ms, case.policy.grace_ms)
     for lease in case.state.holds:
+        handover = lease.contest.handover if lease.contest is not None else None
+        if handover is not None and command.living is not None and handover.session not in command.living:
+            lease = case.contest(lease, handover=None)
+            case.told(HandoverEnded, lease, by=handover.owner)
         alive = lease.session is not None and (command.living is None or lease.session in command.living)
         _recover_lease(case, _clock_again(case, lease), alive, grace_ms)
     for waiter in case.state.waiters:
@@ -614,8 +652,10 @@ def _recover(case: _Case, command: Recovered) -> None:
 def _clock_again(case: _Case, lease: Lease) -> Lease:
     """What is known by wall time only, by the clock of now; whoever is asked has the whole time again."""
     facts: dict[str, Any] = {}
-    if lease.max_hold_ms:
-        facts["granted_at"] = case.now - max(0, case.wall - lease.granted_wall)
+    if lease.max_hold_ms and lease.deadline is None:
+        # The wall clock may have been set: what was promised by a renewal just before is kept in any case.
+        held_ms = min(max(0, case.wall - lease.granted_wall), lease.max_hold_ms - case.policy.ttl_ms)
+        facts["granted_at"] = case.now - held_ms
     if lease.idle_wall is not None and case.policy.idle_release_ms:
         facts["idle_until"] = case.now + case.policy.idle_release_ms
     lease = case.change(lease, **facts) if facts else lease
@@ -628,8 +668,9 @@ def _clock_again(case: _Case, lease: Lease) -> Lease:
 
 
 def _recover_lease(case: _Case, lease: Lease, alive: bool, grace_ms: int) -> None:
-    if lease.long_wall is not None:
-        lease = case.change(lease, deadline=case.now + max(0, lease.long_wall - case.wall))
+    if lease.long_wall is not None and lease.deadline is None:
+        # As above: its owner's page may count on what it was last answered.
+        lease = case.change(lease, deadline=case.now + max(case.policy.ttl_ms, lease.long_wall - case.wall))
     if alive:
         case.change(lease, deadline=_fresh(case, lease), heard_at=case.now, probe=None)
     elif _ends_with_session(lease.owner) or lease.unclaimed:
@@ -637,7 +678,7 @@ def _recover_lease(case: _Case, lease: Lease, alive: bool, grace_ms: int) -> Non
     else:
         attached = lease.session is not None
         deadline = lease.deadline if lease.long_wall is not None else case.now + grace_ms
-        lease = case.change(lease, session=None, probe=None, deadline=deadline)
+        lease = case.change(lease, session=None, probe=None, deadline=deadline, earlier=_earlier(lease))
         if attached:
             case.told(Detached, lease)
 
@@ -649,27 +690,28 @@ def _own(state: FormState, wish: Wish) -> Lease | None:
     return next((lease for lease in state.holds if (lease.owner, lease.section) == (wish.owner, wish.section)), None)
 
 
-def _blockers(state: FormState, wish: Wish | Waiter, number: int | None) -> list[Lease | Waiter]:
-    """The leases that keep this wish out, then whoever is earlier in line, there, and wants what it would keep."""
-    part = FormId("", "", wish.section)
-
-    def conflicts(other: Lease | Waiter) -> bool:
-        if other.owner == wish.owner or not part.overlaps(FormId("", "", other.section)):
-            return False
-        return wish.mode == "exclusive" or other.mode == "exclusive"
-
+def _blockers(state: FormState, wish: Wish | Waiter, number: int | None) -> list[Lease | Waiter | Handover]:
+    """The leases that keep this wish out, whoever takes one of them over, then whoever is earlier in line, there, and wants what it
+    would keep."""
+    takers = [lease.contest.handover for lease in state.holds if lease.contest is not None and lease.contest.handover is not None]
     earlier = [w for w in state.waiters if w.session is not None and (number is None or w.number < number)]
-    others: list[Lease | Waiter] = [*state.holds, *earlier]
-    return [other for other in others if conflicts(other)]
+    others: list[Lease | Waiter | Handover] = [*state.holds, *takers, *earlier]
+    return [other for other in others if _conflict(wish, other)]
+
+
+def _conflict(wish: Wish | Waiter, other: Lease | Waiter | Handover) -> bool:
+    """Whether one keeps the other out. A tab's own leases don't as long as they are one page's: a copy of it has another session."""
+    if other.owner == wish.owner and (isinstance(other, Waiter) or other.section == wish.section or other.session == wish.session):
+        return False
+    return overlap(wish.section, other.section) and "exclusive" in (wish.mode, other.mode)
 
 
 def _reserved(case: _Case, wish: Wish | Waiter) -> int | None:
     """Until when a page that has just left may come back to this part of the form before anybody else gets it."""
-    part = FormId("", "", wish.section)
     untils = [
         left.reserved_until
         for left in case.state.lefts
-        if left.lease.owner != wish.owner and left.reserved_until > case.now and part.overlaps(FormId("", "", left.lease.section))
+        if left.lease.owner != wish.owner and left.reserved_until > case.now and overlap(wish.section, left.lease.section)
     ]
     return max(untils, default=None)
 
@@ -678,8 +720,7 @@ def _wanted(state: FormState, lease: Lease) -> bool:
     """Whether anybody waits or asks for what this lease keeps."""
     if lease.contest is not None and (lease.contest.asks or lease.contest.handover):
         return True
-    part = FormId("", "", lease.section)
-    return any(w.session is not None and part.overlaps(FormId("", "", w.section)) for w in state.waiters)
+    return any(w.session is not None and overlap(lease.section, w.section) for w in state.waiters)
 
 
 def _fresh(case: _Case, lease: Lease) -> int:

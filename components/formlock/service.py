@@ -100,7 +100,8 @@ class LockService:
         self._probe = probe
         self._stepped_down = stepped_down
         self._callers: dict[int, _Caller] = {}
-        self._waiting: dict[FormId, set[Promise[None]]] = {}
+        # In the order of coming (a set would have another order on each run).
+        self._waiting: dict[FormId, dict[Promise[None], None]] = {}
         self._timer: Timer | None = None
         self._timer_at: int | None = None
         self._ticking = False
@@ -185,7 +186,7 @@ class LockService:
         return await self.tell(form, command, session)
 
     async def read(self, form: FormId) -> FormState:
-        """The form's state as of now, time applied."""
+        """The state of the form's record as of now, time applied."""
         await self._ready()
         return await self._as_of_now(await self._store.read(form.record))
 
@@ -334,14 +335,14 @@ class LockService:
     async def _changed(self, forms: Sequence[FormId], until: int) -> None:
         """Until something has happened to one of the forms, or the time has come."""
         changed = self._after(until - self._clock.now())
-        records = {form.record for form in forms}
+        records = dict.fromkeys(form.record for form in forms)
         for form in records:
-            self._waiting.setdefault(form, set()).add(changed)
+            self._waiting.setdefault(form, {})[changed] = None
         await changed
         for form in records:
             waiting = self._waiting.get(form)
             if waiting is not None:
-                waiting.discard(changed)
+                waiting.pop(changed, None)
                 if not waiting:
                     del self._waiting[form]
 
@@ -377,12 +378,15 @@ class LockService:
 
     async def _ready(self) -> None:
         """Answer nothing after a pause until the deadlines are set anew: renewals may be waiting behind it in the socket."""
-        if self._stopped:
-            raise NotActive
-        if self._beat is not None and self._clock.now() - self._beat_at > BEAT_MS + PAUSED_MS and self._awake is None:
-            await self._wake()
-        elif self._awake is not None:
-            await self._awake
+        while not self._stopped:
+            if self._awake is not None:
+                # Perhaps in vain: what could not be stored has been taken back, the deadlines too. So look again.
+                await self._awake
+            elif self._beat is not None and self._clock.now() - self._beat_at > BEAT_MS + PAUSED_MS:
+                await self._wake()
+            else:
+                return
+        raise NotActive
 
     def _on_beat(self) -> None:
         self._beat = self._clock.later(BEAT_MS, self._on_beat)

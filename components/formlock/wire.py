@@ -15,8 +15,8 @@ import msgspec
 from msgspec import Meta, Struct
 
 from formlock.depth import deeper_than
-from formlock.errors import Conflict, FormLocked, FormLockError, InvalidArgument, InvalidForm, Lost
-from formlock.model import Ask, Contest, Draft, FormId, FormState, Found, Handover, Lease, Mode, Query, Waiter
+from formlock.errors import Conflict, FormLocked, FormLockError, InvalidArgument, InvalidForm, Lost, NotAllowed
+from formlock.model import Ask, Contest, Draft, FormId, FormState, Found, Handover, Lease, Mode, Query, Waiter, overlap
 from formlock.uris import Uris
 
 MAX_NOTE_LENGTH = 200
@@ -242,7 +242,7 @@ def _more(uris: Uris, state: FormState, form: FormId, leases: Sequence[Lease], n
             {**_somebody(lease), "form": uris.topic(_part(state, lease)), "mode": lease.mode, "token": lease.token}
             for lease in leases
         ]
-    waiters = [waiter for waiter in state.waiters if form.overlaps(FormId("", "", waiter.section))]
+    waiters = [waiter for waiter in state.waiters if overlap(form.section, waiter.section)]
     if waiters:
         facts["waiters"] = [{"number": waiter.number, **_somebody(waiter)} for waiter in waiters]
     for lease in leases[:1]:
@@ -362,7 +362,8 @@ def refusal(
         return error(form=topic, holder=_person(lease))
     if error is Conflict:
         return error(form=topic, holder=_person(lease), token=lease.token if lease is not None else None)
-    return error(form=topic)
+    # What the rules themselves do not allow is a takeover; every other right is asked for before them.
+    return error(form=topic, right="takeover") if error is NotAllowed else error(form=topic)
 
 
 def _state_name(lease: Lease | None) -> str:

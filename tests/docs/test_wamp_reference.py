@@ -15,6 +15,7 @@ from formlock.drafts import KEPT_MS, LATE_MS, MAX_PER_FORM, MAX_PER_USER
 from formlock.errors import FormLockError
 from formlock.events import Cause
 from formlock.history import KINDS, Keeping
+from formlock.telling import STATUS
 from formlock.uris import ARTICLE_LOCK, Uris
 from formlock.wire import MAX_DRAFT_BYTES, MAX_DRAFT_DEPTH
 from formlock_push.message import UPDATED
@@ -49,7 +50,9 @@ def errors(kind: type[FormLockError] = FormLockError) -> Iterator[type[FormLockE
 
 
 def statuses() -> Iterator[str]:
-    """The status of every event that the code publishes: given to `_publish`, or the value of "status" in a payload."""
+    """The status of every event that the code publishes: given to `_publish`, by name or by the event's kind, or the value of
+    "status" in a payload."""
+    yield from STATUS.values()
     for path in SOURCES:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             said: list[ast.expr | None] = []
@@ -60,7 +63,7 @@ def statuses() -> Iterator[str]:
                     if isinstance(key, ast.Constant) and key.value == "status"
                 ]
             elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "_publish":
-                said = [*node.args[1:2], *(word.value for word in node.keywords if word.arg == "status")]
+                said = [*node.args[2:3], *(word.value for word in node.keywords if word.arg == "status")]
             for value in said:
                 if isinstance(value, ast.Constant) and isinstance(value.value, str):
                     yield value.value

@@ -14,9 +14,9 @@ from twisted.internet import reactor
 from twisted.internet.task import deferLater
 from twisted.internet.threads import deferToThread
 
-from tests.support.client import Client, Refused, joined
+from tests.support.client import joined
 from tests.support.node import Node, without, worker_of
-from tests.support.worker import WorkerProcess
+from tests.support.worker import WorkerProcess, answered
 
 # Each test starts nodes of its own.
 pytestmark = [pytest.mark.node, pytest.mark.timeout(300)]
@@ -123,21 +123,6 @@ async def test_silent_browser_is_noticed_by_the_ping(quick_node: Node) -> None:
     assert (await bob.event("released"))["cause"] == "session_lost"
     ann.drop()
     await bob.leave()
-
-
-async def answered(client: Client, form: str) -> dict[str, Any]:
-    """`status` as a page asks it: again, while the worker behind it is away."""
-    limit = reactor.seconds() + 60
-    while True:
-        try:
-            answer: dict[str, Any] = await client.call("status", form)
-        except Refused as error:
-            if error.name not in ("not_active", "no_such_procedure", "canceled") or reactor.seconds() > limit:
-                raise
-            # The worker that is starting needs the processor more than we do.
-            await deferLater(reactor, 0.05)
-        else:
-            return answer
 
 
 @pytest_twisted.ensureDeferred

@@ -31,7 +31,7 @@ FORM = "com.example.form.test.security"
         ("com.example", "prefix"),
         ("", "prefix"),
         ("com.example.form..42", "wildcard"),
-        ("com.example.form.invoice.42.lines", None),
+        ("com.example.form.invoice.42.lines.1", None),
         ("com.example.formlock.lock", None),
     ],
 )

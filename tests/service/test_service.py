@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ from formlock.events import Event, Granted, Refused, Released
 from formlock.model import FormId, FormState, Owner, Query
 from formlock.policy import Policy
 from formlock.service import LockService
-from formlock.stores import LockStore
+from formlock.stores import D, LockStore
 from formlock.stores.memory import MemoryStore
 from formlock.stores.sqlite import SqliteStore
 from formlock.testing import FakeClock
@@ -502,6 +502,41 @@ def test_find_applies_time(world: World) -> None:
     world.clock.advance(POLICY.grace_ms - 500)
     world.clock.jump(500)
     assert users(Query()) == ["ann"]
+
+
+class _Failing(MemoryStore):
+    """The next so many transactions fail, a second after they were begun."""
+
+    def __init__(self, clock: FakeClock) -> None:
+        super().__init__("e", clock.wall())
+        self.clock = clock
+        self.fails = 0
+
+    async def transact(self, forms: Sequence[FormId], decide: Callable[[Sequence[FormState]], Sequence[D]]) -> Sequence[D]:
+        if self.fails:
+            self.fails -= 1
+            failed = self.clock.promise()
+            self.clock.later(1_000, lambda: failed.fail(NotActive()))
+            await failed
+        return await super().transact(forms, decide)
+
+
+def test_a_return_that_could_not_be_stored_is_begun_again() -> None:
+    """After a pause nobody is served before the deadlines are set anew, also those who came while that was tried in vain."""
+    clock = FakeClock()
+    store = _Failing(clock)
+    world = World(clock, store).start()
+    world.lock()
+    clock.run(world.service.session_lost(1))
+    clock.jump(POLICY.grace_ms + 10_000)
+    store.fails = 1
+    first, second = world.locking(BOB, 2), world.locking(BOB, 3)
+    world.advance(1_000)
+    with pytest.raises(NotActive):
+        first.result()
+    assert clock.settle(second).reply == Refusal(FormLocked)
+    assert world.released == []
+    clock.run(world.service.stop())
 
 
 def test_what_is_seen_is_stored(tmp_path: Path) -> None:

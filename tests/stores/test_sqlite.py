@@ -6,6 +6,7 @@ import sqlite3
 import stat
 import threading
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -110,7 +111,7 @@ def test_failed_commit_takes_everything_back(tmp_path: Path) -> None:
 
 
 def test_commit_that_succeeded_although_it_reported_an_error(tmp_path: Path) -> None:
-    """The file decides: a batch that is in it counts, even if its commit raised; nothing of it is answered, though."""
+    """The file decides: a batch that is in it counts, even if its commit raised, and is answered (and so told) as any other."""
     clock = FakeClock()
     store = opened(clock, tmp_path)
 
@@ -130,12 +131,40 @@ def test_commit_that_succeeded_although_it_reported_an_error(tmp_path: Path) -> 
 
     write = store._write
     store._write = lambda connection, batch: write(Lying(connection), batch)  # type: ignore[assignment,arg-type,method-assign]
-    with pytest.raises(NotActive):
-        clock.run(one(store, ONE, given))
+    assert clock.run(one(store, ONE, given)).state.lease is not None
     store._write = write  # type: ignore[method-assign]
     state = clock.run(store.read(ONE))
     assert state.lease is not None
     assert state.lease.deadline == 90_000
+    clock.run(store.close())
+
+
+def test_a_failed_commit_takes_back_no_renewal_that_was_answered(tmp_path: Path) -> None:
+    """A renewal between two decisions is answered with the first one's commit; when the second one's fails, its deadline stays."""
+    clock = FakeClock()
+    store = opened(clock, tmp_path)
+    write = store._write
+    batches = 0
+
+    def failing(connection: sqlite3.Connection, batch: Any) -> None:
+        nonlocal batches
+        batches += 1
+        if batches == 2:
+            clock.from_thread(lambda: store._failed(batch, sqlite3.OperationalError("disk I/O error")))
+        else:
+            write(connection, batch)
+
+    store._write = failing  # type: ignore[method-assign]
+    granted = Task(one(store, ONE, given))
+    renewed = Task(one(store, ONE, moved(150_000)))  # type: ignore[arg-type]
+    again = Task(one(store, ONE, given))
+    clock.settle(granted)
+    clock.settle(renewed)
+    with pytest.raises(NotActive):
+        clock.settle(again)
+    lease = clock.run(store.read(ONE)).lease
+    assert lease is not None
+    assert lease.deadline == 150_000
     clock.run(store.close())
 
 
@@ -331,14 +360,13 @@ def test_reading_waits_for_no_writer(tmp_path: Path) -> None:
     clock = FakeClock()
     store = opened(clock, tmp_path)
     clock.run(one(store, ONE, told(granted(1))))
-    go_on = threading.Event()
-    store._work.put(lambda _: go_on.wait(10) and None)
+    write_on, read_on = threading.Event(), threading.Event()
+    store._work.put(lambda _: write_on.wait(10) and None)
     assert len(clock.run(store.history(Asked(ONE, since=0))).entries) == 1
-    go_on.set()
-    go_on = threading.Event()
-    store._reads.put(lambda _: go_on.wait(10) and None)
+    write_on.set()
+    store._reads.put(lambda _: read_on.wait(10) and None)
     clock.run(one(store, ONE, told(granted(2))))
-    go_on.set()
+    read_on.set()
     clock.run(store.close())
 
 
@@ -364,3 +392,18 @@ def test_no_commit_looks_at_the_whole_history(tmp_path: Path) -> None:
             assert "TEMP B-TREE" not in step, (statement, step)
     connection.close()
     clock.run(store.close())
+
+
+def test_a_file_of_version_0_1(tmp_path: Path) -> None:
+    """An update finds the file of before: its leases are forgotten, its tokens and revs go on, and it starts."""
+    clock = FakeClock()
+    clock.run(opened(clock, tmp_path).close())
+    old = (
+        b'{"form":["invoice","1"],"token":1764000000123,"rev":7,"lease":{"owner":["ann","a"],"name":"Ann","token":1764000000123,'
+        b'"session":5,"granted_wall":1,"deadline":9,"note":"","heard_at":3,"probe":null,"silent":false},"left":null,'
+        b'"attempts":[[["ann","a"],"r1",1764000000123,5]]}'
+    )
+    with closing(sqlite3.connect(tmp_path / "locks.sqlite")) as connection, connection:
+        connection.execute("INSERT INTO form VALUES (?, ?)", (str(ONE), old))
+    state = clock.run(opened(clock, tmp_path).read(ONE))
+    assert (state.token, state.rev, state.holds, state.attempts) == (1764000000123, 7, (), ())

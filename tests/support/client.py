@@ -112,13 +112,16 @@ class Client:
         return deferred.addTimeout(WITHIN_S, reactor)
 
 
-async def joined(ws_url: str, user: str = "ann", name: str | None = None, serializer: Any = None) -> Client:
-    """A client that has joined."""
+async def joined(
+    ws_url: str, user: str = "ann", name: str | None = None, serializer: Any = None, rights: dict[str, list[str]] | None = None
+) -> Client:
+    """A client that has joined, with all rights, or with these by form pattern."""
     ready: Deferred[ApplicationSession] = Deferred()
+    identity = {"user": user, "name": name or user.title()} | ({"rights": rights} if rights is not None else {})
 
     class Page(ApplicationSession):
         def onConnect(self) -> None:
-            self.join("formlock", authmethods=["anonymous"], authextra={"user": user, "name": name or user.title()})
+            self.join("formlock", authmethods=["anonymous"], authextra=identity)
 
         def onJoin(self, details: Any) -> None:
             if ready.called:

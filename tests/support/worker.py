@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -10,14 +11,21 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
+from twisted.internet import reactor
+from twisted.internet.task import deferLater
+
+from tests.support.client import Client, Refused
 from tests.support.node import ROOT, Node
 
 
 class WorkerProcess:
-    """One process; `options` are more of the command's."""
+    """One process; `options` are more of the command's, `policy` is for all its forms."""
 
-    def __init__(self, node: Node, folder: Path, *options: str) -> None:
+    def __init__(self, node: Node, folder: Path, *options: str, policy: dict[str, int] | None = None) -> None:
+        if policy is not None:
+            options = (*options, "--extra", json.dumps({"policy": policy}))
         command = [sys.executable, "-m", "formlock", "worker", "locks", "--router", f"unix:{node.folder / 'router.sock'}"]
         self.log = folder / "worker.log"
         environment = {**os.environ, "PYTHONPATH": f"{ROOT / 'components'}:{ROOT / 'bridge'}"}
@@ -80,3 +88,18 @@ class Supervised:
             if self.process.poll() is None:
                 kill(self.process)
         self._thread.join(20)
+
+
+async def answered(client: Client, form: str) -> dict[str, Any]:
+    """`status` as a page asks it: again, while the worker behind it is away."""
+    limit = reactor.seconds() + 60
+    while True:
+        try:
+            answer: dict[str, Any] = await client.call("status", form)
+        except Refused as error:
+            if error.name not in ("not_active", "no_such_procedure", "canceled") or reactor.seconds() > limit:
+                raise
+            # The worker that is starting needs the processor more than we do.
+            await deferLater(reactor, 0.05)
+        else:
+            return answer

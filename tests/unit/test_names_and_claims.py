@@ -51,8 +51,8 @@ def test_what_no_escape_gives(part: str) -> None:
 @pytest.mark.parametrize(
     "topic",
     [
-        "", "com.example.form.", "com.example.form.a", "com.example.form.a.", "com.example.form..b", "com.example.form.a.b.c",
-        "com.example.form.a b.c", "com.example.form.a.b\n", "com.example.form.ä.b", "com.example.form." + "a" * 65 + ".b",
+        "", "com.example.form.", "com.example.form.a", "com.example.form.a.", "com.example.form..b", "com.example.form.a.b.c.d",
+        "com.example.form.a.b\n", "com.example.form.ä.b", "com.example.form." + "a" * 65 + ".b",
         "com.example.form." + "a" * 64 + "." + "b" * 150, "com.other.form.a.b", "COM.EXAMPLE.FORM.a.b", None, 5, ["a"], b"x",
     ],
 )  # fmt: skip
@@ -79,11 +79,29 @@ def test_rights_by_pattern() -> None:
     assert not claims.allows_all("view")
 
 
+def test_rights_on_sections() -> None:
+    """U33: a right on a record is one on its sections; a right on a section is on nothing else."""
+    claims = Claims("a", "A", grants=(Grant("invoice.42", frozenset({"lock"})), Grant("order.7.address", frozenset({"lock"}))))
+    assert claims.allows("lock", FormId("invoice", "42", "address"))
+    assert claims.allows("lock", FormId("order", "7", "address"))
+    assert not claims.allows("lock", FormId("order", "7", "payment"))
+    assert not claims.allows("lock", FormId("order", "7"))
+
+
 def test_claims_travel() -> None:
     claims = development({"user": "ann", "name": "Ann Weber"}, guest="guest-1")
     assert from_extra(claims.to_extra()) == claims
     assert claims.allows_all("admin")
     assert claims.grants[0].rights == RIGHTS
+
+
+def test_the_development_identity_with_fewer_rights() -> None:
+    """Whoever says which rights it has gets no other, so that a page can be seen as others see it."""
+    claims = development({"user": "ann", "rights": {"invoice.*": ["view", "lock"]}}, guest="guest-1")
+    assert claims.allows("lock", FormId("invoice", "42"))
+    assert not claims.allows("takeover", FormId("invoice", "42"))
+    with pytest.raises(InvalidClaims):
+        development({"user": "ann", "rights": "all"}, guest="guest-1")
 
 
 def test_a_guest_without_a_name() -> None:
@@ -136,6 +154,6 @@ def _classes(root: type[FormLockError]) -> list[type[FormLockError]]:
 def test_errors_know_themselves() -> None:
     """Every error that can be raised has a name of its own, a sentence, and says whether a retry can help."""
     leaves = [error for error in _classes(FormLockError) if not error.__subclasses__()]
-    assert len({error.name for error in leaves}) == len(leaves) == 9
+    assert len({error.name for error in leaves}) == len(leaves) == 10
     assert {error.name for error in leaves if error.retry} == {"too_many", "not_active"}
     assert all(error().message == error.sentence for error in leaves)

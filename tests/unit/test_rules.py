@@ -442,6 +442,23 @@ def test_a_policy_that_breaks_promises_is_refused(wrong: dict[str, int]) -> None
         Policy(**wrong)
 
 
+def taking(owner: Owner, session: int, expected: int, **more: Any) -> Takeover:
+    return Takeover(owner=owner, name=owner.user, session=session, expected_token=expected, right=True, **more)
+
+
+def test_a_takeover_of_the_whole_from_a_section(form: Form) -> None:
+    """U33: whoever takes over the whole gets the whole, also after a hand-over, and nobody gets another section meanwhile."""
+    policy = replace(POLICY, handover_ms=5_000)
+    form.lock(section="address")
+    command = taking(BOB, 2, FIRST + 1, rid="r")
+    begun = decide(form.state, command, 1_000, WALL, policy)
+    between = Lock(owner=Owner("cyd", "tab-d"), name="Cyd", session=3, section="payment")
+    assert refused(decide(begun.state, between, 2_000, WALL, policy).reply, FormLocked)
+    taken = decide(begun.state, command, 6_000, WALL, policy)
+    assert isinstance(taken.reply, Yours)
+    assert [(lease.owner, lease.section) for lease in taken.state.holds] == [(BOB, "")]
+
+
 def test_a_takeover_that_waited_gets_what_has_come_about(form: Form) -> None:
     """The call asks again when the holder's moment is over: the form is its own by then, with or without a `rid` to know it by."""
     form.lock()

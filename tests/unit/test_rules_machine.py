@@ -292,7 +292,8 @@ class Rules(RuleBasedStateMachine):
             reserved = [left for left in self.state.lefts if left.reserved_until > self.now]
             if not reserved and self.state.deadline is not None and self.state.deadline > self.now:
                 assert any(
-                    other.owner != waiter.owner
+                    # A copy of one's own tab keeps one out as well.
+                    (other.owner != waiter.owner or (isinstance(other, Lease) and other.session != waiter.session))
                     and (not other.section or not waiter.section or other.section == waiter.section)
                     and "exclusive" in (other.mode, waiter.mode)
                     for other in in_the_way

@@ -70,6 +70,7 @@ export const GRACE_ASK_MS = 4000;
  * @property {{token: number | null} | null} left what was held, or still asked for, when the page was left
  * @property {boolean} changed somebody else may have held the form between two of our grants
  * @property {string | null} problem the service's name for why the last attempt failed, e.g. `not_allowed`
+ * @property {boolean} probed the service wants a sign of life for a grant whose answer is still on its way
  * @property {boolean} claims whether the application claims each grant before it counts
  * @property {string | null} me this user
  * @property {boolean} sameUser the holder is this user in another tab
@@ -109,7 +110,7 @@ export function start(now, me = null) {
     name: 'connecting', seen: now, woke: now, link: false, doubt: null, network: true,
     snapshot: null, snapshotAt: now, epoch: null, rev: 0, askAt: null,
     grant: null, asking: null, releasing: null, lost: null, left: null,
-    changed: false, problem: null, claims: false, me, sameUser: false,
+    changed: false, problem: null, probed: false, claims: false, me, sameUser: false,
   };
 }
 
@@ -203,6 +204,7 @@ function apply(s, input, now, effects) {
       return;
 
     case 'probe':
+      if (s.asking) s.probed = true; // it has overtaken the answer that tells us of our grant
       if (s.grant) {
         s.grant.renewing = true; // at once, even if one is under way: the service waits for a sign from now
         effects.push({ do: 'renew' });
@@ -220,8 +222,9 @@ function apply(s, input, now, effects) {
 
     case 'granted': {
       if (s.asking?.rid !== input.rid) {
-        // Nobody waits for it any more (the page was left, or the person cancelled): give it back, unless it is what we hold anyway.
-        if (input.grant.token !== s.grant?.token) effects.push({ do: 'unlock', rid: input.rid, token: input.grant.token, leaving: false });
+        // Nobody waits for it any more (the page was left, or the person cancelled): give it back, unless it is what we hold anyway, or
+        // what the next attempt is about to be answered with.
+        if (!s.asking && input.grant.token !== s.grant?.token) effects.push({ do: 'unlock', rid: input.rid, token: input.grant.token, leaving: false });
         return;
       }
       const resumed = s.asking.resume !== null;
@@ -230,6 +233,8 @@ function apply(s, input, now, effects) {
       s.left = null;
       s.problem = null;
       hold(s, input.grant, input.sent, now, effects, resumed);
+      if (s.probed) renew(s, effects);
+      s.probed = false;
       return;
     }
 

@@ -61,7 +61,10 @@ class _SteppedDown(Exception):
 
 
 class _Batch:
+    """`befores`: what each form was right before its first decision in this batch, with the renewals since the batch before."""
+
     def __init__(self, written: Promise[None]) -> None:
+        self.befores: dict[FormId, FormState] = {}
         self.states: dict[FormId, FormState] = {}
         self.entries: list[Entry] = []
         self.jobs: list[Job] = []
@@ -142,7 +145,7 @@ class SqliteStore(StatesQueries):
             entries += self._recorder.changes(outcome.events)
             if any(event.changes for event in outcome.events):
                 self._durable_states.setdefault(before.form, before)
-                changed.append(outcome.state)
+                changed.append((before, outcome.state))
         if changed:
             self._gather(changed, entries)
         elif self._recorder.waiting and self._flush is None:
@@ -242,12 +245,13 @@ class SqliteStore(StatesQueries):
         if self._closing is None and not self.stepped_down:
             self._gather((), ())
 
-    def _gather(self, states: Sequence[FormState], entries: Sequence[Entry], *jobs: Job) -> _Batch:
+    def _gather(self, changes: Sequence[tuple[FormState, FormState]], entries: Sequence[Entry], *jobs: Job) -> _Batch:
         """Into one batch: what was decided together is written together."""
         if not self._gathering or len(self._gathering[-1].states) >= MAX_BATCH:
             self._gathering.append(_Batch(self._clock.promise()))
         batch = self._gathering[-1]
-        for state in states:
+        for before, state in changes:
+            batch.befores.setdefault(state.form, before)
             batch.states[state.form] = state
             self._pending[state.form] = batch
         batch.entries += entries
@@ -268,48 +272,46 @@ class SqliteStore(StatesQueries):
 
     def _written(self, batch: _Batch) -> None:
         self._in_flight = None
-        for form, state in batch.states.items():
+        for form in batch.states:
             if self._pending.get(form) is batch:
                 del self._pending[form], self._durable_states[form]
             else:
-                self._durable_states[form] = state
+                self._durable_states[form] = next(later.befores[form] for later in self._gathering if form in later.befores)
         self._write_next()
         batch.written.keep(None)
 
     def _failed(self, batch: _Batch, error: BaseException) -> None:
-        """Take back everything that is not durable."""
+        """What the file holds now decides; nothing is decided upon until it has been read."""
         self._in_flight = None
-        taken_back = [batch, *self._gathering]
-        self._gathering = []
-        self._pending = {}
         if isinstance(error, _SteppedDown):
-            self._step_down(taken_back)
+            self._step_down(batch)
             return
         self._reading = self._clock.promise()
         forms = tuple(self._durable_states)
-        self._work.put(lambda connection: self._read_again(connection, forms, taken_back))
+        self._work.put(lambda connection: self._read_again(connection, forms, batch))
 
-    def _taken_back(self, rows: dict[FormId, FormState | None], batches: list[_Batch]) -> None:
-        """`rows` is what the file holds. A commit may have succeeded although it reported an error, so the file decides."""
-        attempted = batches[0].states
-        for form, row in rows.items():
-            before = self._durable_states[form]
-            if row is None or _decided(row) == _decided(before):
-                self._states.put(before)
-            elif form in attempted and _decided(row) == _decided(attempted[form]):
-                self._states.put(attempted[form])
-            else:
-                # Somebody else has written.
-                self._step_down(batches)
-                return
-        self._durable_states = {}
-        self._refuse(batches)
+    def _judge(self, rows: dict[FormId, FormState | None], batch: _Batch) -> None:
+        """`rows` is what the file holds. A commit may have succeeded although it reported an error: then whoever decided has to tell
+        it, and to ask whoever is to be probed. Otherwise everything that is not durable is taken back."""
+        before = self._durable_states
+        changed = any(not _same(state, before[form]) for form, state in batch.states.items())
+        if changed and all(_same(rows[form], batch.states.get(form, before[form])) for form in rows):
+            self._written(batch)
+            self._go_on()
+            return
+        if not all(row is None or _same(row, before[form]) for form, row in rows.items()):
+            # Somebody else has written.
+            self._step_down(batch)
+            return
+        for state in before.values():
+            self._states.put(state)
+        self._refuse(batch)
         self._go_on()
 
-    def _step_down(self, batches: Iterable[_Batch]) -> None:
+    def _step_down(self, batch: _Batch) -> None:
         """This store's word counts no more: another process has the file, or it can't be read."""
         self.stepped_down = True
-        self._refuse(batches)
+        self._refuse(batch)
         self._go_on()
 
     def _go_on(self) -> None:
@@ -318,7 +320,11 @@ class SqliteStore(StatesQueries):
             reading.keep(None)
         self._write_next()
 
-    def _refuse(self, batches: Iterable[_Batch]) -> None:
+    def _refuse(self, failed: _Batch) -> None:
+        batches = [failed, *self._gathering]
+        self._gathering = []
+        self._pending = {}
+        self._durable_states = {}
         for batch in batches:
             batch.written.fail(NotActive())
 
@@ -360,16 +366,16 @@ class SqliteStore(StatesQueries):
         else:
             self._clock.from_thread(lambda: self._written(batch))
 
-    def _read_again(self, connection: sqlite3.Connection, forms: Iterable[FormId], batches: list[_Batch]) -> None:
+    def _read_again(self, connection: sqlite3.Connection, forms: Iterable[FormId], batch: _Batch) -> None:
         rows: dict[FormId, FormState | None] = {}
         try:
             for form in forms:
                 row = connection.execute("SELECT state FROM form WHERE form = ?", (str(form),)).fetchone()
                 rows[form] = _restored(row[0], self._clock.now()) if row is not None else None
         except Exception:  # noqa: BLE001 (unreadable, whatever the reason)
-            self._clock.from_thread(lambda: self._step_down(batches))
+            self._clock.from_thread(lambda: self._step_down(batch))
         else:
-            self._clock.from_thread(lambda: self._taken_back(rows, batches))
+            self._clock.from_thread(lambda: self._judge(rows, batch))
 
 
 def _read_on(connection: sqlite3.Connection, reads: queue.SimpleQueue[Job | None]) -> None:
@@ -394,8 +400,12 @@ def _restored(row: bytes, now: int) -> FormState:
     return _decode(row).without_clock(now)
 
 
+def _same(row: FormState | None, state: FormState) -> bool:
+    return row is not None and _decided(row) == _decided(state)
+
+
 def _decided(state: FormState) -> tuple[object, ...]:
     """What only a decision with an event changes, so that it is in the file exactly as in memory."""
-    leases = [(lease.owner, lease.token, lease.session) for lease in state.holds]
+    leases = [(lease.owner, lease.token, lease.session, lease.unclaimed) for lease in state.holds]
     waiters = [(waiter.number, waiter.session) for waiter in state.waiters]
     return state.token, state.rev, state.number, leases, waiters

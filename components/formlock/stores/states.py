@@ -20,8 +20,9 @@ class States:
     def __init__(self, first_token: int) -> None:
         self._first_token = first_token
         self._states: dict[FormId, FormState] = {}
-        # Most sessions hold one form: a set for each would cost more than all the other indexes.
-        self._by_session: dict[int, FormId | set[FormId]] = {}
+        # Most sessions hold one form: a collection for each would cost more than all the other indexes. In the order of coming:
+        # a set would have another order on each run.
+        self._by_session: dict[int, FormId | dict[FormId, None]] = {}
         # Forms with a lease or a waiter, in order, so that they can be listed in pages.
         self._held: SortedList[FormId] = SortedList()
         self._waits: Counter[str] = Counter()
@@ -119,15 +120,15 @@ class States:
         forms = self._by_session.get(session)
         if forms is None:
             self._by_session[session] = form
-        elif isinstance(forms, set):
-            forms.add(form)
+        elif isinstance(forms, dict):
+            forms[form] = None
         else:
-            self._by_session[session] = {forms, form}
+            self._by_session[session] = {forms: None, form: None}
 
     def _unindex(self, session: int, form: FormId) -> None:
         forms = self._by_session[session]
-        if isinstance(forms, set):
-            forms.discard(form)
+        if isinstance(forms, dict):
+            forms.pop(form, None)
             if forms:
                 return
         del self._by_session[session]

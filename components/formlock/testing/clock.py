@@ -6,6 +6,7 @@ import heapq
 import queue
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Generator
+from contextlib import suppress
 from typing import Any, TypeVar, cast
 
 from formlock.clock import Settled
@@ -36,7 +37,16 @@ class Task:
         self._error: BaseException | None = None
         self._step()
 
+    def abandon(self) -> None:
+        """Its process has died: it goes no further, whatever it waits for."""
+        if not self.done:
+            self.done = True
+            with suppress(BaseException):
+                self._steps.close()
+
     def _step(self) -> None:
+        if self.done:
+            return
         try:
             promise = self._steps.send(None)
         except StopIteration as stop:
@@ -55,6 +65,8 @@ class Task:
 
 
 class _FakeTimer:
+    __slots__ = ("call",)
+
     def __init__(self, call: Callable[[], None]) -> None:
         self.call: Callable[[], None] | None = call
 
@@ -108,6 +120,16 @@ class FakeClock:
                 timer.call()
         self._now = until
         self._check()
+
+    def step(self) -> bool:
+        """Move to the next timer and run it, and nothing else; False: there is none."""
+        while self._timers:
+            at, _, timer = heapq.heappop(self._timers)
+            if timer.call is not None:
+                self._now = max(self._now, at)
+                timer.call()
+                return True
+        return False
 
     def jump(self, by_ms: int) -> None:
         """Time passes and nothing runs meanwhile, as when the process was stopped; what is overdue runs with the next `advance`."""

@@ -473,3 +473,21 @@ test('a claim that fails gives the form back and says so; a late word of it chan
   f.in({ type: 'claimed', token: 1 });
   assert.equal(f.name, 'free');
 });
+
+test('a probe that overtakes the answer to our lock is answered as soon as that is here', () => {
+  const f = linked();
+  f.in({ type: 'edit', rid: 'r1' });
+  assert.deepEqual(f.in({ type: 'probe' }), []);
+  assert.deepEqual(f.in({ type: 'granted', rid: 'r1', sent: f.now, grant: proof() }), [{ do: 'renew' }]);
+  assert.deepEqual(f.in({ type: 'renewed', sent: f.now, grant: proof() }), []);
+});
+
+test('asking again right after giving up does not give back what the second answer brings', () => {
+  const f = linked();
+  f.in({ type: 'edit', rid: 'r1' });
+  f.in({ type: 'done', rid: 'd1' });
+  f.in({ type: 'edit', rid: 'r2' });
+  assert.deepEqual(f.in({ type: 'granted', rid: 'r1', sent: f.now, grant: proof() }), []);
+  f.in({ type: 'granted', rid: 'r2', sent: f.now, grant: proof() });
+  assert.equal(f.name, 'mine');
+});

@@ -1,0 +1,157 @@
+"""What the simulator (formlock.testing.simulate) found in the rules, each made small."""
+
+from __future__ import annotations
+
+from msgspec.structs import replace
+
+from formlock.commands import HandOver, Recovered, Refusal, Renew, SessionLost, Wait, Yours
+from formlock.errors import FormLocked, Lost
+from formlock.events import Granted, HandoverEnded, Released, TakenOver
+from formlock.policy import MAX_ATTEMPTS
+from tests.unit.test_rules_wanting import ANN, BOB, CYD, FIRST, POLICY, SESSION, Form
+
+HANDING = replace(POLICY, handover_ms=5_000)
+
+
+def test_a_copy_of_the_tab_gets_no_section_of_what_the_tab_has() -> None:
+    """U9: the tab's own page keeps the whole to itself, also from a page with the tab's id on another session."""
+    form = Form()
+    form.lock(ANN)
+    assert form.lock(ANN, session=9, section="lines") == Refusal(FormLocked, same_user=True)
+    assert form.lock(ANN, section="lines") == Yours(FIRST + 2, POLICY.ttl_ms)
+
+
+def test_a_copy_of_the_tab_does_not_take_up_a_part_of_what_another_page_has() -> None:
+    """U9: after a loss of the line two pages of one tab can't each come back to one of two parts that overlap."""
+    form = Form()
+    form.lock(ANN)
+    form.lock(ANN, section="lines")
+    form.do(SessionLost(SESSION[ANN]))
+    assert form.lock(ANN, session=8) == Yours(FIRST + 1, POLICY.ttl_ms)
+    assert form.lock(ANN, session=9, section="lines") == Refusal(FormLocked, same_user=True)
+
+
+def test_nobody_joins_a_lease_that_is_being_handed_over() -> None:
+    """Whoever takes over gets the form to himself: a shared lease given meanwhile would stand beside his."""
+    form = Form(HANDING)
+    form.lock(ANN, mode="shared")
+    assert isinstance(form.takeover(BOB, right=True), Wait)
+    assert form.lock(CYD, mode="shared") == Refusal(FormLocked)
+    form.do(HandOver(ANN, FIRST + 1))
+    assert form.holders == [BOB]
+
+
+def test_a_hand_over_gives_what_was_asked_for() -> None:
+    """The whole is taken over from the holder of a section: the taker has the whole, not the section."""
+    form = Form(HANDING)
+    form.lock(ANN, section="lines")
+    form.takeover(BOB, right=True)
+    form.do(HandOver(ANN, FIRST + 1))
+    assert form.lease(BOB).section == ""
+
+
+def test_who_shares_and_takes_over_has_one_lease() -> None:
+    """What the taker shared so far goes up in the new grant, instead of two leases of one owner."""
+    form = Form()
+    form.lock(ANN, mode="shared")
+    form.lock(BOB, mode="shared")
+    assert form.takeover(BOB, FIRST + 1, right=True) == Yours(FIRST + 3, POLICY.ttl_ms)
+    assert form.happened == [TakenOver, Released, Granted]
+    assert [(lease.token, lease.mode) for lease in form.state.holds] == [(FIRST + 3, "exclusive")]
+
+
+def test_a_shared_lease_is_not_taken_for_an_exclusive_one() -> None:
+    """A takeover of what one shares oneself is a new, exclusive grant; its answer is never the shared token."""
+    form = Form()
+    form.lock(ANN, mode="shared")
+    assert form.takeover(ANN) == Yours(FIRST + 2, POLICY.ttl_ms)
+    assert form.lease(ANN).mode == "exclusive"
+
+
+def test_a_reload_that_wants_it_exclusive_does_not_resume_a_shared_lease() -> None:
+    """The page that comes back believes what it asked for."""
+    form = Form()
+    form.lock(ANN, mode="shared")
+    form.unlock(ANN, leaving=True)
+    assert form.lock(ANN) == Yours(FIRST + 2, POLICY.ttl_ms)
+    assert form.lease(ANN).mode == "exclusive"
+
+
+def test_a_wall_clock_set_forward_ends_no_lease_that_was_promised() -> None:
+    """U1: max_hold and long locks are known by wall time after a restart; what a renewal was answered just before is kept."""
+    for more in ({}, {"long_wall": 1_800_000_000_000 + 9 * 3_600_000}):
+        form = Form()
+        form.lock(ANN, **more)
+        form.state = form.state.without_clock(form.now)
+        form.state = replace(
+            form.state, holds=tuple(replace(h, granted_wall=1, long_wall=h.long_wall and 1) for h in form.state.holds)
+        )
+        form.do(Recovered(frozenset({SESSION[ANN]}), 30_000))
+        form.pass_time(POLICY.ttl_ms - 1)
+        assert form.holders == [ANN]
+
+
+def test_a_pause_moves_no_end_that_the_monotonic_clock_knows() -> None:
+    """After a pause of the same process the longest time ends when it would have."""
+    form = Form()
+    form.lock(ANN)
+    ends_at = form.lease(ANN).ends_at
+    form.now += 60_000
+    form.do(Recovered(None, 30_000))
+    assert form.lease(ANN).ends_at == ends_at
+
+
+def test_a_call_that_is_repeated_is_remembered_once() -> None:
+    """A page that repeats one call for a while pushes no other call out of what is remembered."""
+    form = Form()
+    form.lock(ANN, rid="first")
+    form.unlock(ANN)
+    form.lock(BOB, rid="again")
+    for _ in range(2 * MAX_ATTEMPTS):
+        form.lock(BOB, rid="again")
+    form.unlock(BOB)
+    assert form.lock(ANN, rid="first") == Refusal(Lost)
+
+
+def test_a_late_renewal_does_not_move_the_lease_back() -> None:
+    """U1, U16: a page has gone on to a new line; a renewal that was stuck in the old one, and the old one's end, cost it nothing."""
+    form = Form()
+    form.lock(ANN)
+    form.do(Renew(ANN, FIRST + 1, session=8))
+    assert form.renew(ANN) == Yours(FIRST + 1, POLICY.ttl_ms)
+    form.do(SessionLost(SESSION[ANN]))
+    assert form.lease(ANN).session == 8
+
+
+def test_a_late_renewal_after_an_unanswered_probe() -> None:
+    """As above, where the service had given the old session up itself."""
+    form = Form()
+    form.lock(ANN)
+    form.wait(BOB)
+    form.pass_time(POLICY.contended_probe_ms)
+    form.do(Renew(ANN, FIRST + 1, session=8))
+    form.do(Renew(ANN, FIRST + 1, SESSION[ANN]))
+    form.do(SessionLost(SESSION[ANN]))
+    assert form.lease(ANN).session == 8
+
+
+def test_a_hand_over_that_nobody_waits_for_any_more() -> None:
+    """The holder is told that the form is still his, and can go on or give it back."""
+    form = Form(HANDING)
+    form.lock(ANN)
+    form.takeover(BOB, right=True)
+    form.do(SessionLost(SESSION[BOB]))
+    assert form.happened == [HandoverEnded]
+    assert form.do(HandOver(ANN, FIRST + 1)) == Yours(FIRST + 1, POLICY.ttl_ms)
+
+
+def test_after_a_restart_nothing_is_handed_to_a_session_that_is_gone() -> None:
+    """Nobody would ever say of that session that it has left, and the form would be locked for a whole ttl."""
+    form = Form(HANDING)
+    form.lock(ANN)
+    form.takeover(BOB, right=True)
+    form.state = form.state.without_clock(form.now)
+    form.do(Recovered(frozenset({SESSION[ANN]}), 30_000))
+    assert HandoverEnded in form.happened
+    form.pass_time(60_000)
+    assert form.holders == [ANN]
