@@ -170,8 +170,8 @@ class MemoryHistory:
     def __init__(self, keeping: Keeping) -> None:
         self._keeping = keeping
         self._recorder = Recorder(0)
-        # By whether they are changes, and by form too; the oldest first. Ordered: a plain dictionary looks for its first behind all that
-        # were before it (0.3 ms at half a million).
+        # By whether they are changes, and by form too; the oldest first. Ordered: a plain dictionary looks for its first behind
+        # all that were before it (0.3 ms at half a million).
         self._kept: dict[bool, OrderedDict[int, Entry]] = {True: OrderedDict(), False: OrderedDict()}
         self._of_form: dict[tuple[FormId, bool], dict[int, Entry]] = {}
 
