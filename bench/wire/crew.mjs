@@ -99,6 +99,8 @@ export class Crew {
         expect(subscriber.rev === null, 'a second greeting', facts);
         subscriber.rev = facts.rev;
         return subscriber.greeted();
+      case 'viewers':
+        return undefined; // who else has the form open; once a second at most, and nobody waits for it
       case 'updated':
         return this.#updated(facts);
       default:
