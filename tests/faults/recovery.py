@@ -15,6 +15,8 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -95,7 +97,7 @@ class Scene:
         """The lock worker only."""
         killed = time.monotonic()
         self.worker.process.kill()
-        first_s = asyncio.run(_answered(self.node.ws_url, killed))
+        first_s = _in_a_loop_of_its_own(_answered(self.node.ws_url, killed))
         asked = time.monotonic()
         renewed = self.crowd.ask("renew")
         open_lines = self.crowd.ask("lines")["open"]
@@ -106,7 +108,7 @@ class Scene:
         killed = time.monotonic()
         self.kept.signal_group(signal.SIGKILL)
         self.worker.process.kill()
-        first_s = asyncio.run(_answered(self.node.ws_url, killed))
+        first_s = _in_a_loop_of_its_own(_answered(self.node.ws_url, killed))
         held = self.crowd.ask("held")
         return Recovery(self.sessions, first_s, time.monotonic() - killed, held["kept"], 0)
 
@@ -114,6 +116,12 @@ class Scene:
         self.crowd.end()
         self.worker.end(lambda process: process.kill())
         self.kept.end(lambda _process: self.node.stop())
+
+
+def _in_a_loop_of_its_own(work: Coroutine[Any, Any, float]) -> float:
+    """On another thread: in a whole run of the tests Playwright's loop is on this one."""
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(asyncio.run, work).result()
 
 
 async def _answered(url: str, since: float) -> float:
