@@ -21,12 +21,21 @@ from tests.faults.history import Cut, History, Operation, Tab
 # Of the search; a correct history of a thousand operations needs a few thousand.
 MAX_STATES = 300_000
 GRANTS = ("granted", "renewed")
+# Why a belief ends, if the service says that nobody has renewed it.
+EXPIRED = "told: expired"
 
 
 def faults(history: History, first_token: int) -> list[str]:
     """Everything that is wrong with one form's history. `first_token`: the highest token before it."""
     operations = history.operations
-    return [*exclusive(operations, history.cuts), *rising(operations), *in_order(operations), *linearizable(operations, first_token)]
+    early = too_early(operations, history.cuts)
+    return [
+        *exclusive(operations, history.cuts),
+        *early,
+        *rising(operations),
+        *in_order(operations),
+        *linearizable(operations, first_token),
+    ]
 
 
 # -- each holds by its own reckoning
@@ -75,6 +84,18 @@ def exclusive(operations: Iterable[Operation], cuts: Iterable[Cut]) -> Iterator[
             )
         if last is None or span.until > last.until:
             last = span
+
+
+def too_early(operations: Iterable[Operation], cuts: Iterable[Cut]) -> Iterator[str]:
+    """Nobody is told that a lease has expired before it is over by its owner's own reckoning."""
+    operations = list(operations)
+    for cut in cuts:
+        if cut.why != EXPIRED:
+            continue
+        for op in operations:
+            until = op.sent + op.lease_ms / 1000
+            if op.outcome in GRANTS and op.owner == cut.owner and op.answered <= cut.at < until:
+                yield f"{op.owner} was promised {op.got} until {until:.3f}, and told at {cut.at:.3f} that it had expired"
 
 
 def rising(operations: Iterable[Operation]) -> Iterator[str]:

@@ -23,9 +23,12 @@ CALL_WITHIN_S = 4
 JOIN_WITHIN_S = 4
 # Between two things that somebody does.
 MAX_PAUSE_S = 0.25
+# Longer than what is waited for a sign of life, and sometimes than a lease.
+SLEEPS_S = (1.0, 8.0)
+FORGETS = 0.95
 
 # How likely each is, for whoever has the form and for whoever has it not.
-HOLDING: dict[str, int] = {"renew": 40, "unlock": 22, "leaving": 12, "lock": 6, "status": 8, "drop": 4, "leave": 3}
+HOLDING: dict[str, int] = {"renew": 40, "unlock": 22, "leaving": 12, "lock": 6, "status": 8, "drop": 4, "leave": 3, "sleep": 6}
 WANTING: dict[str, int] = {"lock": 40, "wait": 12, "takeover": 4, "status": 15, "leave_queue": 5, "drop": 2, "leave": 1}
 PROCEDURES: dict[Call, str] = {
     "lock": "lock", "wait": "lock", "unlock": "unlock", "leaving": "unlock", "renew": "renew", "takeover": "takeover",
@@ -38,7 +41,8 @@ LINE_LOST = (TransportLost, Disconnected, ConnectError, ConnectionClosed, Deferr
 
 
 class Editor:
-    """One tab, at work on `forms`."""
+    """One tab, at work on `forms`. The first is a quiet one: nobody waits for it, and who has it mostly forgets it, so that its
+    leases end by themselves."""
 
     def __init__(self, ws_url: str, owner: Tab, forms: list[str], history: History, chance: random.Random) -> None:
         self.owner = owner
@@ -124,7 +128,7 @@ class Editor:
         elif event["status"] == "granted":
             self._urgent.append((form, "lock"))
         elif form in self._mine and (token != self._mine[form] or event["state"] == "free"):
-            self._lose(form, f"told: {event['status']}")
+            self._lose(form, f"told: {event.get('cause', event['status'])}")
 
     # -- what is done
 
@@ -134,10 +138,18 @@ class Editor:
             await self._call(client, form, what)
             return
         form = self._chance.choice(self._forms)
+        quiet = form == self._forms[0]
+        if quiet and form in self._mine and self._chance.random() < FORGETS:
+            return
         likely = HOLDING if form in self._mine else WANTING
         (what_next,) = self._chance.choices(list(likely), list(likely.values()))
+        if quiet and what_next == "wait":
+            what_next = "lock"
         if what_next == "drop":
             self._lose_line("dropped")
+        elif what_next == "sleep":
+            # With the line open, as a frozen tab: leases end by themselves, and signs of life are not given.
+            await deferLater(reactor, self._chance.uniform(*SLEEPS_S))
         elif what_next == "leave":
             self._hang_up("goodbye")
             await ensureDeferred(client.leave()).addTimeout(JOIN_WITHIN_S, reactor)

@@ -59,6 +59,12 @@ def test_two_holders() -> None:
     assert not wrong(ANN_HAS_IT, op(BOB, "lock", "granted", 7, got=102))
 
 
+def test_a_lease_that_ended_too_early() -> None:
+    """Told that it had expired, while by its own reckoning it had not."""
+    assert wrong(ANN_HAS_IT, cuts=(Cut(ANN, FORM, 6, "told: expired"),))
+    assert not wrong(ANN_HAS_IT, cuts=(Cut(ANN, FORM, 7, "told: expired"), Cut(ANN, FORM, 6, "told: takeover")))
+
+
 @pytest.mark.parametrize("ends", ["unlock", "line lost", "told so"])
 def test_whoever_has_given_up_holds_nothing(ends: str) -> None:
     """From the moment of the cut; a cut before the lock says nothing about it."""
