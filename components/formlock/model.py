@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Literal, NamedTuple
 
-from msgspec import Struct, field
+from msgspec import Struct
 from msgspec.structs import replace
 
 Mode = Literal["exclusive", "shared"]
@@ -51,10 +51,12 @@ class Owner(NamedTuple):
 
 
 class Attempt(NamedTuple):
-    """That an owner's call `rid` was granted, and that grant ended at `at`: a late copy of the call is told so."""
+    """That an owner's call `rid` was answered with this token. Kept once the grant has ended, or the owner has called again: a late
+    copy of the call must not begin another."""
 
     owner: Owner
     rid: str
+    token: int
     at: int
 
 
@@ -137,7 +139,7 @@ class Lease(Struct, frozen=True, gc=False):
     earlier: tuple[int, ...] = ()
     """The sessions that its owner has come from, the latest first: what still arrives from them is late."""
     rid: str = ""
-    """Of the attempt that it was last given for."""
+    """Of the call that was last answered with it."""
 
     @property
     def ends_at(self) -> int | None:
@@ -208,8 +210,7 @@ class FormState(Struct, frozen=True, gc=False):
     holds: tuple[Lease, ...] = ()
     waiters: tuple[Waiter, ...] = ()
     lefts: tuple[Left, ...] = ()
-    # Under another name where it is written: version 0.1 kept other attempts under this one.
-    attempts: tuple[Attempt, ...] = field(default=(), name="ended")
+    attempts: tuple[Attempt, ...] = ()
     number: int = 0
 
     @property

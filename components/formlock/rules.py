@@ -309,12 +309,16 @@ def _lock_again(case: _Case, lease: Lease, command: Lock) -> Reply:
         # The page that did not answer may only be asleep. A new token makes sure that it has lost when it wakes (docs/adr/0005).
         token = case.state.token + 1
         case.state = replace(case.state, token=token)
+        _remember(case, lease)
         facts = {"session": command.session, "deadline": _fresh(case, lease), "heard_at": case.now, "silent": False}
         again = case.change(lease, token=token, rid=command.rid, **facts)
         case.told(Granted, again, session=command.session)
         return _yours(case, again)
     if lease.session is None or lease.session == command.session:
-        return _attach(case, case.change(lease, rid=command.rid) if command.rid else lease, command.session)
+        if command.rid and command.rid != lease.rid:
+            _remember(case, lease)
+            lease = case.change(lease, rid=command.rid)
+        return _attach(case, lease, command.session)
     # Its old session is still there: a duplicated tab, or a line that died without a word. Only a probe can tell.
     if lease.probe is None and command.probed_since is not None and lease.heard_at >= command.probed_since:
         return Refusal(FormLocked, same_user=True)
@@ -739,16 +743,21 @@ def _yours(case: _Case, lease: Lease) -> Yours:
 def _repeated(case: _Case, command: Wish) -> bool:
     """Whether this attempt was granted before, and that grant has ended."""
     return bool(command.rid) and any(
-        attempt.rid == command.rid and attempt.owner == command.owner and case.now - attempt.at < REPEAT_MS
+        attempt.rid == command.rid
+        and attempt.owner == command.owner
+        and case.now - attempt.at < REPEAT_MS
+        and case.of_token(attempt.token) is None
         for attempt in case.state.attempts
     )
 
 
 def _remember(case: _Case, lease: Lease) -> None:
-    """The lease has ended: a late copy of the attempt that it was given for must not start another."""
+    """The lease has ended, or another call is answered with it: a late copy of this one must not begin a new one."""
     if lease.rid:
-        recent = [attempt for attempt in case.state.attempts if case.now - attempt.at < REPEAT_MS]
-        recent.append(Attempt(lease.owner, lease.rid, case.now))
+        attempt = Attempt(lease.owner, lease.rid, lease.token, case.now)
+        # One entry for each: calls that are repeated in turn push nothing else out.
+        recent = [a for a in case.state.attempts if case.now - a.at < REPEAT_MS and a._replace(at=case.now) != attempt]
+        recent.append(attempt)
         case.state = replace(case.state, attempts=tuple(recent[-MAX_ATTEMPTS:]))
 
 

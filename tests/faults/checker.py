@@ -304,11 +304,14 @@ class _Search:
 
     def _frees(self, register: Register, op: Operation, now: float) -> Iterator[Register]:
         if op.call == "leave_queue":
-            waits_no_more = replace(register, waiters=register.waiters - {op.owner})
-            yield waits_no_more
-            if register.held and register.owner == op.owner:
-                # It was its turn, and it had not come yet.
-                yield waits_no_more.free()
+            # Its answer has a rev and no token: what has happened by itself until then (a lease that ended, turns that came) shows
+            # in the answers of the same rev that follow.
+            for token in range(register.token, register.token + 3):
+                for r in self._reach(register, token, now):
+                    waits_no_more = replace(r, waiters=r.waiters - {op.owner})
+                    yield waits_no_more
+                    if r.held:
+                        yield waits_no_more.free()
             return
         for r in self._reach(register, max(op.token, register.token), now):
             if r.token != op.token:

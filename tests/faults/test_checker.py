@@ -179,6 +179,20 @@ def test_an_unlock_tells_whose_turn_it_is() -> None:
     assert list(linearizable(history, 100))
 
 
+def test_whoever_leaves_the_line_tells_what_has_happened_meanwhile() -> None:
+    """The answer's rev counts a lease that ended by itself and the turn that came, though it says nothing of either."""
+    history = [
+        op(ANN, "lock", "granted", 1, got=101, rev=1),
+        op(BOB, "wait", "queued", 2, rev=2),
+        op(EVE, "leave_queue", "freed", 9, rev=4),
+        op(EVE, "lock", "locked", 10, got=102, holder="bob", rev=4),
+    ]
+    assert not list(linearizable(history, 100))
+    free = [*history[:1], op(EVE, "leave_queue", "freed", 9, rev=2), op(EVE, "status", "seen", 10, got=101, rev=2)]
+    assert not list(linearizable(free, 100))
+    assert list(linearizable([*history[:3], op(EVE, "status", "seen", 10, got=101, holder="ann", rev=3)], 100)), "a rev that falls"
+
+
 def test_calls_side_by_side() -> None:
     """In whichever order explains what they were answered."""
     assert not list(

@@ -116,6 +116,17 @@ def form() -> Form:
     return Form()
 
 
+def test_every_call_is_remembered_not_only_the_last(form: Form) -> None:
+    """A second call of the owner is answered with the same grant; when that has ended, a late copy of either begins no other."""
+    for rid in ("r1", "r2", "r1"):
+        assert form.lock(ANN, rid=rid) == Yours(FIRST + 1, POLICY.ttl_ms)
+    form.unlock(ANN)
+    for rid in ("r1", "r2"):
+        assert form.lock(ANN, rid=rid) == Refusal(Lost)
+    assert form.lock(ANN, rid="r3") == Yours(FIRST + 2, POLICY.ttl_ms)
+    assert form.lock(ANN, rid="r1") == Refusal(Lost), "of the grant before"
+
+
 class TestLine:
     """Whoever waits."""
 
