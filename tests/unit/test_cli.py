@@ -151,6 +151,7 @@ def test_a_worker_by_the_environment(started: Started, tmp_path: Path) -> None:
         "FORMLOCK_CREDENTIALS": "/credentials",
         "FORMLOCK_STORE": "sqlite:///other.sqlite",
         "FORMLOCK_PULL": "tcp://0.0.0.0:7777",
+        "FORMLOCK_JOURNAL": "memory:",
         "FORMLOCK_LOGLEVEL": "warn",
         "FORMLOCK_EXTRA": '{"prefix": "org.example"}',
     }
@@ -160,7 +161,7 @@ def test_a_worker_by_the_environment(started: Started, tmp_path: Path) -> None:
     common = {"credentials": "/credentials", "prefix": "org.example", "cbdir": str(tmp_path)}
     assert started == [
         ("locks", "ws://router:9000/", {"store": "sqlite:///other.sqlite", **common}, "warn"),
-        ("bridge", "ws://router:9000/", {"pull": "tcp://0.0.0.0:7777", **common}, "warn"),
+        ("bridge", "ws://router:9000/", {"pull": "tcp://0.0.0.0:7777", "journal": "memory:", **common}, "warn"),
     ]
 
 

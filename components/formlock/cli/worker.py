@@ -14,6 +14,7 @@ from formlock.cli.common import WRONG_USE, Failed
 LOG_LEVELS = ("critical", "error", "warn", "info", "debug", "trace")
 DEFAULT_STORE = "sqlite:///locks.sqlite"
 DEFAULT_PULL = "tcp://127.0.0.1:5555"
+DEFAULT_JOURNAL = "sqlite:///journal.sqlite"
 
 Command = Callable[..., None]
 
@@ -115,9 +116,17 @@ def locks(store: str, **common: Any) -> None:
     show_envvar=True,
     help="The ZeroMQ address that backends push to.",
 )
-def bridge(pull: str, **common: Any) -> None:
+@click.option(
+    "--journal",
+    default=DEFAULT_JOURNAL,
+    show_default=True,
+    envvar="FORMLOCK_JOURNAL",
+    show_envvar=True,
+    help="Where updates are kept.",
+)
+def bridge(pull: str, journal: str, **common: Any) -> None:
     """Take what backends push, and tell it to everybody who has the form open."""
-    _run("bridge", {"pull": pull}, **common)
+    _run("bridge", {"pull": pull, "journal": journal}, **common)
 
 
 def _run(
