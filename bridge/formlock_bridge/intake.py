@@ -85,7 +85,7 @@ SENTENCES: Mapping[Reason, str] = {
     Reason.INVALID_ORIGIN: f"An origin is a text of one line, {MAX_TEXT_LENGTH} characters at most.",
     Reason.INVALID_ACTOR: "An actor is a user, or an object with user and name.",
     Reason.INVALID_REPRESENTATION: "A representation is an object of values, or a text of HTML.",
-    Reason.INVALID_REDACT: f"redact is an object {{field: right}}, {MAX_REDACTED_FIELDS} fields at most; a right has a-z 0-9 _ . and -.",
+    Reason.INVALID_REDACT: f"redact is {{field: right}} of at most {MAX_REDACTED_FIELDS} fields; a right has a-z 0-9 _ . and -.",
     Reason.INVALID_COUNT: "A bulk message has a count of at least 1.",
     Reason.INVALID_IDS: f"ids is a list of at most {MAX_IDS} ids as in topics, no more than the count.",
     Reason.NOT_BULK: "count and ids belong to a form that ends in .*.",
