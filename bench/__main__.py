@@ -1,4 +1,4 @@
-"""`make bench`, or `python -m bench [wire | inprocess | intake] [--quick] [--json]`: over the wire beside a rival, and in process."""
+"""`make bench`, or `python -m bench [wire | inprocess | intake] [--quick] [--json]`: what things cost, each beside a yardstick."""
 
 from __future__ import annotations
 
