@@ -17,14 +17,13 @@ from twisted.python.failure import Failure
 
 from formlock.clock import Promise, Timer
 from formlock.errors import InvalidArgument, NotActive, NotAllowed
-from formlock.model import FormId
 from formlock.policies import PolicyBook
 from formlock.policyfile import PolicyFile, policies
 from formlock.ready import CLAIMS as READY_CLAIMS
 from formlock.ready import ROLE as READY_ROLE
 from formlock.wamp import Call, ClaimsBook, Event, Session, TwistedClock, log_failure
 from formlock_bridge.desk import BUSY, Answer, Desk
-from formlock_bridge.intake import Rejected, read
+from formlock_bridge.intake import SENTENCES, Reason, Rejected, read
 from formlock_bridge.journals import Arrival, Entry, Journal, JournalError, Keeping, open_journal
 from formlock_bridge.publisher import LostError, Publisher, RefusedError, Telling, Waiting
 from formlock_bridge.pull import CannotBind, Pull
@@ -156,10 +155,10 @@ class BridgeComponent(Session):
         except Exception:  # noqa: BLE001 (Twisted stops reading from a socket whose reader raises)
             log_failure("bridge.failed", Failure())
 
-    def _reject(self, reason: str, form: str, length: int, id: str | None, answer: Answer | None) -> None:  # noqa: A002
+    def _reject(self, reason: Reason, form: str, length: int, id: str | None, answer: Answer | None) -> None:  # noqa: A002
         self._count("bridge.rejected", reason, form=form, bytes=length)
         if answer is not None:
-            said = {"id": id, "error": reason, "message": f"The message was not accepted: {reason}.", "retry": False}
+            said = {"id": id, "error": reason, "message": SENTENCES[reason], "retry": False}
             self._desk.say(answer, said)
 
     def _take(self, update: Update, frame: bytes, answer: Answer | None) -> None:
@@ -230,11 +229,12 @@ class BridgeComponent(Session):
         facts = cut(facts, facts.pop("redact", None), allows)
         if facts["status"] != UPDATED:
             facts["reported"] = facts["status"]
-        return {**facts, "status": UPDATED, "epoch": self._epoch, "seq": seq, "at": at}
+        named = {"status": UPDATED} if update.count is None else {"status": "bulk"}
+        return {**facts, **named, "epoch": self._epoch, "seq": seq, "at": at}
 
     def _window_ms(self, topic: str) -> int:
-        bulk_type = self.uris.bulk_type(topic)
-        return self._policies.of(self.uris.form(topic) if bulk_type is None else FormId(bulk_type, "*")).coalesce_ms
+        # Of many records at once each message stands for itself: what two of them count can't be added up.
+        return 0 if self.uris.bulk_type(topic) is not None else self._policies.of(self.uris.form(topic)).coalesce_ms
 
     def _not_published(self, telling: Telling, why: str, parked: bool) -> None:
         self._count("bridge.not_published", "parked" if parked else "refused", form=telling.form, seq=telling.seq, why=why)
@@ -257,7 +257,8 @@ class BridgeComponent(Session):
             raise NotActive
 
         def allows(right: str) -> bool:
-            return claims.allows_all(right, bulk_type) if bulk_type is not None else claims.allows(right, form)
+            # Nothing of a bulk message is for some only.
+            return bulk_type is None and claims.allows(right, form)
 
         page = await self._journal.after(topic, since, MAX_ANSWER_BYTES)
         return {

@@ -18,7 +18,7 @@ KEY_BYTES = 16
 def key(arrival: Arrival) -> bytes | None:
     """What its duplicates have too: short, whatever its names are. None: it has no id.
 
-    The form is part of it: what is sent again is sent to the same form, and a backend that counts its ids form by form loses nothing.
+    The form is part of it: what is sent again is for the same form, and a backend that counts its ids form by form loses nothing.
     """
     if not arrival.id:
         return None
