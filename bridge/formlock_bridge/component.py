@@ -3,25 +3,26 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Mapping
 from typing import Any
 
 from autobahn.exception import Disconnected
 from autobahn.wamp.exception import ApplicationError, TransportLost
 from autobahn.wamp.types import ComponentConfig
-from twisted.python.failure import Failure
 
 from formlock.clock import Timer
 from formlock.errors import InvalidArgument, NotAllowed
 from formlock.ready import CLAIMS as READY_CLAIMS
 from formlock.ready import ROLE as READY_ROLE
-from formlock.wamp import Call, ClaimsBook, Event, Session, TwistedClock, log_failure
+from formlock.wamp import Call, ClaimsBook, Event, Session, TwistedClock
 from formlock_bridge.intake import Rejected, read
 from formlock_bridge.journal import Entry, Journal
-from formlock_bridge.pull import CannotBind, Pull
 from formlock_bridge.tally import Tally
+from formlock_bridge.ways import CannotBind, Ways
+from formlock_bridge.ways.addresses import listening
+from formlock_bridge.ways.sender import Answer, Sender
 from formlock_push.message import UPDATED, Update
 
-DEFAULT_PULL = "tcp://127.0.0.1:5555"
 # Publishes that the router has not confirmed yet. Full, we read nothing more; half empty, we go on. Small, because a lock call that
 # comes meanwhile waits behind them in the router.
 MAX_IN_FLIGHT = 64
@@ -32,36 +33,41 @@ SUMMARY_MS = 5_000
 
 
 class BridgeComponent(Session):
-    """`extra`: `pull`, the address that backends push to."""
+    """`extra`: where backends push to (ways/addresses.py)."""
 
     def __init__(self, config: ComponentConfig) -> None:
         super().__init__(config)
         self._clock = TwistedClock()
         self._claims = ClaimsBook(self, internal={READY_ROLE: READY_CLAIMS})
         self._journal = Journal(secrets.token_hex(4))
-        self._pull: Pull | None = None
+        self._ways: Ways | None = None
         self._in_flight = 0
         self._published = 0
         self._tally = Tally()
         self._summary: Timer | None = None
 
+    @classmethod
+    def check_config(cls, personality: object, extra: dict[str, Any]) -> None:
+        listening(extra)
+        super().check_config(personality, extra)
+
     async def started(self) -> None:
-        """Open the way in, hear of sessions, and answer last."""
-        address = self.extra.get("pull", DEFAULT_PULL)
+        """Open the ways in, hear of sessions, and answer last."""
+        self._ways = Ways(listening(self.extra), self._clock, self._received, self._refused, self._told)
         try:
-            self._pull = Pull(address, self._received)
+            await self._ways.open()
         except CannotBind as error:
             self.warn("bridge.cannot_bind", why=error)
             raise
         await self.hear("wamp.session.on_join", self._on_join)
         await self.hear("wamp.session.on_leave", self._on_leave)
         await self.answer(self.uris.procedure("updates"), self._updates)
-        self.note("bridge.ready", epoch=self._journal.epoch, pull=address)
+        self.note("bridge.ready", epoch=self._journal.epoch, **self._ways.addresses())
 
     async def ended(self) -> None:
         """Free the port, so that the next session can have it."""
-        if self._pull is not None:
-            self._pull.close()
+        if self._ways is not None:
+            await self._ways.close()
         if self._summary is not None:
             self._summary.cancel()
         self._summarize()
@@ -69,21 +75,35 @@ class BridgeComponent(Session):
 
     # -- the way in
 
-    def _received(self, frame: bytes, parts: int) -> None:
-        try:
-            taken = read(self.uris, frame, parts)
-            if isinstance(taken, Rejected):
-                self._count("bridge.rejected", taken.reason, form=taken.form, bytes=len(frame))
-            else:
-                self._take(taken, frame)
-        except Exception:  # noqa: BLE001 (Twisted stops reading from a socket whose reader raises)
-            log_failure("bridge.failed", Failure())
+    def _received(self, frame: bytes, parts: int, answer: Answer | None, sender: Sender) -> None:
+        taken = read(self.uris, frame, parts)
+        if isinstance(taken, Rejected):
+            self._reject(taken.reason, taken.form, len(frame), None, answer, sender)
+        elif not sender.may_push(taken.form.removeprefix(self.uris.forms)):
+            self._reject("not_allowed", taken.form, len(frame), taken.id, answer, sender)
+        elif taken.id is None and sender.needs_id:
+            self._reject("no_id", taken.form, len(frame), None, answer, sender)
+        else:
+            self._take(taken, frame, answer)
 
-    def _take(self, update: Update, frame: bytes) -> None:
+    def _reject(self, reason: str, form: str, length: int, id: str | None, answer: Answer | None, sender: Sender) -> None:  # noqa: A002
+        self._count("bridge.rejected", reason, form=form, bytes=length, way=sender.way, key=sender.key)
+        if answer is not None:
+            answer({"id": id, "error": reason, "message": f"The message was not accepted: {reason}.", "retry": False})
+
+    def _refused(self, kind: str, facts: Mapping[str, object]) -> None:
+        self._count("bridge.refused", kind, **facts)
+
+    def _told(self, verb: str, facts: Mapping[str, object]) -> None:
+        self.warn(verb, **facts)
+
+    def _take(self, update: Update, frame: bytes, answer: Answer | None) -> None:
         entry = self._journal.append(update.form, frame, self._clock.wall())
+        if answer is not None:
+            answer({"id": update.id, "form": update.form, "seq": entry.seq, "epoch": self._journal.epoch})
         self._in_flight += 1
-        if self._in_flight >= MAX_IN_FLIGHT and self._pull is not None:
-            self._pull.pause()
+        if self._in_flight >= MAX_IN_FLIGHT and self._ways is not None:
+            self._ways.pause()
         # Runs at once up to the sending, so a form's updates leave in the order of their numbers.
         self._clock.start(self._publish(update, entry))
 
@@ -98,8 +118,8 @@ class BridgeComponent(Session):
             self._count("bridge.not_published", "router_lost", form=update.form, seq=entry.seq)
         finally:
             self._in_flight -= 1
-            if self._in_flight <= MAX_IN_FLIGHT // 2 and self._pull is not None:
-                self._pull.resume()
+            if self._in_flight <= MAX_IN_FLIGHT // 2 and self._ways is not None:
+                self._ways.resume()
 
     def _event(self, update: Update, entry: Entry) -> dict[str, Any]:
         """The keywords of `updated`: names of ours only, whatever a message had."""
