@@ -95,7 +95,7 @@ class BridgeComponent(Session):
         self._count("bridge.refused", kind, **facts)
 
     def _told(self, verb: str, facts: Mapping[str, object]) -> None:
-        self.warn(verb, **facts)
+        (self.warn if verb == "bridge.wrong_key_file" else self.note)(verb, **facts)
 
     def _take(self, update: Update, frame: bytes, answer: Answer | None) -> None:
         entry = self._journal.append(update.form, frame, self._clock.wall())

@@ -9,10 +9,10 @@ from twisted.python.failure import Failure
 from formlock.clock import Clock
 from formlock.wamp import log_failure
 from formlock_bridge.ways.acknowledged import Acknowledged
-from formlock_bridge.ways.addresses import Listening
+from formlock_bridge.ways.addresses import Address, Listening
 from formlock_bridge.ways.http import HttpWay
 from formlock_bridge.ways.keybook import KeyBook
-from formlock_bridge.ways.keys import Backend, KeyFileError, KeyFolder
+from formlock_bridge.ways.keys import Backend, KeyFileError, KeyFolder, KeyPair
 from formlock_bridge.ways.pull import Pull
 from formlock_bridge.ways.sender import Answer, Received, Refused, Sender, Way
 from formlock_bridge.ways.sockets import CannotBind, Socket, Sockets
@@ -26,8 +26,8 @@ Told = Callable[[str, Mapping[str, object]], None]
 
 class Ways:
     """- `received`: takes each message. A way back is used once, in any order: a client hears in the order that it expects
-    - `refused`: hears of who was not let in (`unknown_key`, `handshake_failed`, `not_accepted`, `too_many_connections`,
-      `wrong_time`, `wrong_signature`, `too_large`), and of answers that nobody takes (`unanswerable`)
+    - `refused`: hears of who was not let in (`unknown_key`, `handshake_failed`, `handshake_ended`, `not_accepted`,
+      `too_many_connections`, `wrong_time`, `wrong_signature`, `too_large`), and of answers that nobody takes (`unanswerable`)
     - `told`: hears of the keys: `bridge.keys` (who is let in now), `bridge.wrong_key_file`, `bridge.http_closed`
     """
 
@@ -69,8 +69,9 @@ class Ways:
         """Wait until every port is free. May be repeated."""
         if self._book is not None:
             self._book.stop()
-        if self._http is not None:
-            await self._http.close()
+        http, self._http = self._http, None
+        if http is not None:
+            await http.close()
         for socket in (*self._watched, *self._open):
             socket.close()
         self._watched, self._open = [], []
@@ -98,11 +99,10 @@ class Ways:
             if self._listening.keyed:
                 self._watched.append(Door(self._sockets, lambda key: self._by_key(key) is not None, self._refused))
         if self._listening.pull:
-            pull = self._add(Pull(self._sockets, self._pulled), "pull")
-            pull.bind(self._listening.pull, keys)
+            self._bind(Pull(self._sockets, self._pulled), "pull", self._listening.pull, keys)
         if self._listening.acknowledged:
             acknowledged = Acknowledged(self._sockets, self._taken, lambda: self._refused("unanswerable", {"way": "acknowledged"}))
-            self._add(acknowledged, "acknowledged").bind(self._listening.acknowledged, keys)
+            self._bind(acknowledged, "acknowledged", self._listening.acknowledged, keys)
         if self._listening.http is not None:
             if self._book is None:
                 self._told("bridge.http_closed", {"why": f"there are no keys in {self._listening.keys}"})
@@ -110,11 +110,12 @@ class Ways:
                 self._http = HttpWay(self._posted, self._book.by_name, self._refused)
                 self._http.listen(*self._listening.http)
 
-    def _add(self, socket: Socket, name: str) -> Socket:
+    def _bind(self, socket: Socket, name: str, addresses: tuple[Address, ...], keys: KeyPair | None) -> None:
         self._open.append(socket)
         assert self._sockets is not None  # noqa: S101 (for mypy)
-        self._watched.append(Watch(self._sockets, socket, name, self._refused))
-        return socket
+        keyed = any(address.keyed for address in addresses)
+        self._watched.append(Watch(self._sockets, socket, name, keyed, self._refused))
+        socket.bind(addresses, keys)
 
     def _pulled(self, frame: bytes, parts: int, public_key: str) -> None:
         self._take(frame, parts, None, self._sender("pull", b"", public_key))

@@ -19,8 +19,10 @@ from formlock_bridge.ways.sockets import Socket, Sockets
 # Messages that are not answered yet, of all connections; full, nothing more is read until half of them are. ZeroMQ reads its
 # connections in turn, so one that floods takes no more than its share.
 MAX_UNANSWERED = 1_024
-# Of one connection, on either side: 200 answers of a peer that does not read are some 40 kB, besides what the kernel takes.
+# Of one connection: messages that wait for us, and answers that wait for it. A client that reads loses none, since all that can be
+# unanswered fits (a batch of the journal answers many at once). A client that does not read takes 0.4 MB, and its kernel's share.
 QUEUE_MESSAGES = 200
+QUEUE_ANSWERS = 2 * MAX_UNANSWERED
 
 # The connection, the message, how many frames it had, whose public key it came with, and the way back.
 Taken = Callable[[bytes, bytes, int, str, Answer], None]
@@ -46,6 +48,7 @@ class Acknowledged(Socket):
         **options: Any,
     ) -> None:
         super().__init__(sockets, **options)
+        self.socket.set(zmq.SNDHWM, QUEUE_ANSWERS)
         # Say so when an answer can't be delivered, instead of dropping it silently.
         self.socket.set(zmq.ROUTER_MANDATORY, 1)
         self._taken = taken

@@ -135,9 +135,7 @@ class Socket(ZmqConnection):  # type: ignore[misc] # (txZMQ has no types)
                 raise
             return False
         finally:
-            # What sending has noticed, ZeroMQ's descriptor does not tell any more.
-            if self._turn is None and not self._pauses and self.factory is not None:
-                self._next_turn()
+            self._look()
         return True
 
     def doRead(self) -> None:  # noqa: N802
@@ -162,8 +160,7 @@ class Socket(ZmqConnection):  # type: ignore[misc] # (txZMQ has no types)
                 return
             if self._clock() >= limit:
                 break
-        if not self._pauses and self.factory is not None and self._turn is None:
-            self._next_turn()
+        self._look()
 
     def _frame(self, frame: bytes, more: bool, told: zmq.Frame | None) -> None:
         if self._parts < self.kept_frames:
@@ -189,6 +186,12 @@ class Socket(ZmqConnection):  # type: ignore[misc] # (txZMQ has no types)
             open_(endpoint)
         except zmq.ZMQError as error:
             raise CannotBind(f"{endpoint}: {error.strerror}") from None
+        self._look()
+
+    def _look(self) -> None:
+        """What a call to ZeroMQ has noticed, its descriptor does not tell any more: so read soon."""
+        if self._turn is None and not self._pauses and self.factory is not None:
+            self._next_turn()
 
     def _next_turn(self) -> None:
         self._turn = self.factory.reactor.callLater(0, self._read)

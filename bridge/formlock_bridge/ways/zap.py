@@ -51,8 +51,8 @@ class Door(Socket):
 
 
 class Watch(Socket):
-    """Counts those who fail before the door: a client without keys at an address that wants them, or one that speaks no ZeroMQ; and
-    connections that the system can't take (too many open files).
+    """Counts those who fail before the door: a client with keys for another bridge, one without keys at an address that wants them
+    (it leaves by itself, as does whoever only looks whether the port is open), and connections that the system can't take.
 
     Not counted, since ZeroMQ tells nobody: a sender that is dropped for a frame longer than MAX_FRAME_BYTES looks like one that
     leaves.
@@ -65,16 +65,22 @@ class Watch(Socket):
 
     KINDS: ClassVar = {
         int(zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL): "handshake_failed",
+        int(zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL): "handshake_ended",
         int(zmq.EVENT_ACCEPT_FAILED): "not_accepted",
     }
 
-    def __init__(self, sockets: Sockets, watched: Socket, name: str, refused: Callable[[str, Mapping[str, object]], None]) -> None:
+    # Where nobody needs a key, only those who speak no ZeroMQ fail, and health checks that close at once.
+    WITHOUT_KEYS: ClassVar = [int(zmq.EVENT_ACCEPT_FAILED)]
+
+    def __init__(
+        self, sockets: Sockets, watched: Socket, name: str, keyed: bool, refused: Callable[[str, Mapping[str, object]], None]
+    ) -> None:
         super().__init__(sockets)
         self._watched = watched
         self._name = name
         self._refused = refused
         endpoint = f"inproc://watch-{name}"
-        watched.socket.monitor(endpoint, sum(self.KINDS))
+        watched.socket.monitor(endpoint, sum(self.KINDS if keyed else self.WITHOUT_KEYS))
         self.connect(endpoint)
 
     def message(self, frames: list[bytes], parts: int, public_key: str) -> None:  # noqa: ARG002 (nobody comes with a key)
