@@ -13,7 +13,6 @@ from typing import Any, ClassVar
 from autobahn.exception import Disconnected
 from autobahn.wamp.exception import ApplicationError, TransportLost
 from autobahn.wamp.types import ComponentConfig
-from twisted.python.failure import Failure
 
 from formlock.clock import Promise, Timer
 from formlock.errors import InvalidArgument, NotActive, NotAllowed
@@ -21,17 +20,18 @@ from formlock.policies import PolicyBook
 from formlock.policyfile import PolicyFile, policies
 from formlock.ready import CLAIMS as READY_CLAIMS
 from formlock.ready import ROLE as READY_ROLE
-from formlock.wamp import Call, ClaimsBook, Event, Session, TwistedClock, log_failure
-from formlock_bridge.desk import BUSY, Answer, Desk
+from formlock.wamp import Call, ClaimsBook, Event, Session, TwistedClock
+from formlock_bridge.desk import BUSY, Desk
 from formlock_bridge.intake import SENTENCES, Reason, Rejected, read
 from formlock_bridge.journals import Arrival, Entry, Journal, JournalError, Keeping, open_journal
 from formlock_bridge.publisher import LostError, Publisher, RefusedError, Telling, Waiting
-from formlock_bridge.pull import CannotBind, Pull
 from formlock_bridge.redaction import cut
 from formlock_bridge.tally import Tally
+from formlock_bridge.ways import CannotBind, Sender, Ways
+from formlock_bridge.ways.addresses import listening
+from formlock_bridge.ways.sender import Answer
 from formlock_push.message import UPDATED, Update
 
-DEFAULT_PULL = "tcp://127.0.0.1:5555"
 # What has its number and is not told yet, at most: a process that starts again has it all in memory at once. Full, we read nothing
 # more; half empty, we go on.
 MAX_WAITING = 10_000
@@ -43,7 +43,7 @@ SUMMARY_MS = 5_000
 
 
 class BridgeComponent(Session):
-    """`extra`: `pull`, the address that backends push to; `journal` (URL), and `kept`, what is kept in it, by the names of
+    """`extra`: where backends push to (ways/addresses.py); `journal` (URL), and `kept`, what is kept in it, by the names of
     journals.Keeping; `policy_file` and `policy` as for the lock component."""
 
     # The session before this one in the same process, until it has let go of ports and journal.
@@ -53,7 +53,7 @@ class BridgeComponent(Session):
         super().__init__(config)
         self._clock = TwistedClock()
         self._claims = ClaimsBook(self, internal={READY_ROLE: READY_CLAIMS})
-        self._ways: Pull | None = None
+        self._ways: Ways | None = None
         self._journal: Journal | None = None
         self._paused = False
         self._over = False
@@ -63,6 +63,7 @@ class BridgeComponent(Session):
     @classmethod
     def check_config(cls, personality: object, extra: dict[str, Any]) -> None:
         """What can never work is refused before anything is started."""
+        listening(extra)
         _keeping(extra)
         policies(extra, changed=lambda _: None, wrong=lambda _: None)
         super().check_config(personality, extra)
@@ -75,9 +76,9 @@ class BridgeComponent(Session):
         if BridgeComponent._before is not None:
             await BridgeComponent._before
         self._policies = policies(self.extra, changed=self._policy_changed, wrong=self._policy_wrong)
-        address = self.extra.get("pull", DEFAULT_PULL)
+        self._ways = Ways(listening(self.extra), self._clock, self._received, self._refused, self._told)
         try:
-            self._ways = Pull(address, lambda frame, parts: self._received(frame, parts, None))
+            await self._ways.open()
             self._pause()
             journal = await self._open_journal()
         except (CannotBind, JournalError) as error:
@@ -92,7 +93,7 @@ class BridgeComponent(Session):
         await self.hear("wamp.session.on_leave", self._on_leave)
         await self.answer(self.uris.procedure("updates"), self._updates)
         self._look()
-        self.note("bridge.ready", epoch=journal.epoch, untold=len(untold), pull=address)
+        self.note("bridge.ready", epoch=journal.epoch, untold=len(untold), **self._ways.addresses())
 
     async def ended(self) -> None:
         """Write and answer what has been read, free the ports, and let go of the journal; the next session goes on from it."""
@@ -112,7 +113,7 @@ class BridgeComponent(Session):
             self._publisher.stop()
             await self._desk.close()
         if self._ways is not None:
-            self._ways.close()
+            await self._ways.close()
         if self._journal is not None:
             await self._journal.close()
         if isinstance(getattr(self, "_policies", None), PolicyFile):
@@ -143,23 +144,29 @@ class BridgeComponent(Session):
 
     # -- the way in
 
-    def _received(self, frame: bytes, parts: int, answer: Answer | None) -> None:
-        try:
-            taken = read(self.uris, frame, parts)
-            if isinstance(taken, Rejected):
-                self._reject(taken.reason, taken.form, len(frame), None, answer)
-            elif self._full and answer is not None:
-                self._desk.say(answer, {"id": taken.id, **BUSY})
-            else:
-                self._take(taken, frame, answer)
-        except Exception:  # noqa: BLE001 (Twisted stops reading from a socket whose reader raises)
-            log_failure("bridge.failed", Failure())
+    def _received(self, frame: bytes, parts: int, answer: Answer | None, sender: Sender) -> None:
+        taken = read(self.uris, frame, parts)
+        if isinstance(taken, Rejected):
+            self._reject(taken.reason, taken.form, len(frame), None, answer, sender)
+        elif not sender.may_push(taken.form.removeprefix(self.uris.forms)):
+            self._reject(Reason.NOT_ALLOWED, taken.form, len(frame), taken.id, answer, sender)
+        elif taken.id is None and sender.needs_id:
+            self._reject(Reason.NO_ID, taken.form, len(frame), None, answer, sender)
+        elif answer is not None and self._full:
+            self._desk.say(answer, {"id": taken.id, **BUSY})
+        else:
+            self._take(taken, frame, answer)
 
-    def _reject(self, reason: Reason, form: str, length: int, id: str | None, answer: Answer | None) -> None:  # noqa: A002
-        self._count("bridge.rejected", reason, form=form, bytes=length)
+    def _reject(self, reason: Reason, form: str, length: int, name: str | None, answer: Answer | None, sender: Sender) -> None:
+        self._count("bridge.rejected", reason, form=form, bytes=length, way=sender.way, key=sender.key)
         if answer is not None:
-            said = {"id": id, "error": reason, "message": SENTENCES[reason], "retry": False}
-            self._desk.say(answer, said)
+            self._desk.say(answer, {"id": name, "error": reason, "message": SENTENCES[reason], "retry": False})
+
+    def _refused(self, kind: str, facts: Mapping[str, object]) -> None:
+        self._count("bridge.refused", kind, **facts)
+
+    def _told(self, verb: str, facts: Mapping[str, object]) -> None:
+        (self.warn if verb == "bridge.wrong_key_file" else self.note)(verb, **facts)
 
     def _take(self, update: Update, frame: bytes, answer: Answer | None) -> None:
         # Who waits for an answer is told a name, to know its event by.

@@ -23,11 +23,12 @@ from formlock_bridge.component import MAX_ANSWER_BYTES, MAX_WAITING, BridgeCompo
 from formlock_bridge.desk import BUSY
 from formlock_bridge.journals import Entry
 from formlock_bridge.journals.memory import MemoryJournal
+from formlock_bridge.ways import Sender
 
 FORM = "com.example.form.invoice.42"
 
 
-class FakePull:
+class FakeWays:
     def __init__(self) -> None:
         self.paused = False
 
@@ -37,7 +38,7 @@ class FakePull:
     def resume(self) -> None:
         self.paused = False
 
-    def close(self) -> None:
+    async def close(self) -> None:
         pass
 
 
@@ -50,7 +51,7 @@ class Bridge(BridgeComponent):
         self.lines: list[tuple[str, dict[str, Any]]] = []
         self.unconfirmed: list[Deferred[None]] = []
         self.answers: list[dict[str, Any]] = []
-        self.socket = self._ways = FakePull()  # type: ignore[assignment]
+        self.socket = self._ways = FakeWays()  # type: ignore[assignment]
         self._policies = policy
         self._keep(MemoryJournal("e", self._clock))
 
@@ -66,11 +67,12 @@ class Bridge(BridgeComponent):
     note = fault = warn
 
     def comes(self, parts: int = 1, **message: Any) -> None:
-        self._received(json.dumps(message).encode(), parts, None)
+        self._received(json.dumps(message).encode(), parts, None, Sender("pull"))
 
-    def asks(self, **message: Any) -> dict[str, Any]:
+    def asks(self, sender: Sender | None = None, **message: Any) -> dict[str, Any]:
         """By an acknowledged way."""
-        self._received(json.dumps(message).encode(), 1, lambda said: self.answers.append(dict(said)))
+        frame, sender = json.dumps(message).encode(), sender or Sender("acknowledged")
+        self._received(frame, 1, lambda said: self.answers.append(dict(said)), sender)
         return self.answers[-1]
 
     def confirm(self, number: int = 1) -> None:
@@ -270,10 +272,45 @@ def test_updates_refused(bridge: Bridge, args: list[Any], kwargs: dict[str, Any]
         bridge.ask(*args, **kwargs)
 
 
-def test_nothing_escapes(bridge: Bridge, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever goes wrong inside, the socket's reader sees nothing of it, and the next message works."""
-    with monkeypatch.context() as broken:
-        broken.setattr(bridge, "_take", None)
-        bridge.comes(form=FORM)
-    bridge.comes(form=FORM)
-    assert len(bridge.told) == 1
+def test_who_may_push_what(bridge: Bridge) -> None:
+    """A key pushes the forms that it is for, and no other; over HTTP a message needs an id, since a request may be repeated."""
+    shop = Sender("acknowledged", b"", "shop", ("order.*",))
+    assert bridge.asks(shop, form=FORM, id="1")["error"] == "not_allowed"
+    assert bridge.asks(shop, form="com.example.form.order.1", id="1")["seq"] == 1
+    assert bridge.asks(Sender("http"), form=FORM)["error"] == "no_id"
+    assert bridge.asks(Sender("http"), form=FORM, id="1")["seq"] == 1
+    assert bridge._tally.total == {"not_allowed": 1, "no_id": 1}
+
+
+def test_redacted(bridge: Bridge) -> None:
+    """Nobody is told by an event what only some may see; who has the right gets it by `updates`, and who has not, does not."""
+    secret = {"salary": "hr"}
+    bridge.comes(form=FORM, v=1, change_set={"salary": [1, 2], "name": ["a", "b"]}, representation="<p>2</p>", redact=secret)
+    event = bridge.told[0][1]
+    assert (event["change_set"], event["redacted"]) == ({"name": ["a", "b"]}, ["hr"])
+    assert "salary" not in json.dumps(event)
+    assert "representation" not in event
+    assert "redact" not in event
+    assert bridge.ask(form=FORM, since=0)["updates"] == [event]
+    (whole,) = bridge.ask(form=FORM, since=0, rights={"invoice.*": {"view", "hr"}})["updates"]
+    assert (whole["change_set"]["salary"], whole["representation"]) == ([1, 2], "<p>2</p>")
+    assert "redacted" not in whole
+
+
+def test_many_at_once(bridge: Bridge) -> None:
+    """U36: that many of a type have changed is one event on the type's own topic, and can be asked for by who sees some of it."""
+    topic = "com.example.form.invoice.*"
+    for count in (4_000, 7):
+        bridge.comes(form=topic, v=1, count=count, actor="ann")
+    bridge.confirm_all()
+    told = [event for _, event in bridge.told]
+    assert [(event["status"], event["seq"], event["count"], event["form"]) for event in told] == [
+        ("bulk", 1, 4_000, topic),
+        ("bulk", 2, 7, topic),
+    ]
+    assert bridge.ask(form=topic, since=0)["updates"] == told
+    assert bridge.ask(form=topic, since=0, rights={"invoice.42": {"view"}})["updates"] == told
+    with pytest.raises(NotAllowed):
+        bridge.ask(form=topic, rights={"order.*": {"view"}})
+    with pytest.raises(InvalidForm):
+        bridge.ask(form="com.example.form.*")
