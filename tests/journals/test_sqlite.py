@@ -273,7 +273,11 @@ def test_no_commit_looks_at_the_whole_journal(tmp_path: Path) -> None:
         journal.published("abcdefgh"[n % 8], n // 8 + 1)
     clock.run(journal.append(()))
     on_writer(journal, clock, lambda connection: connection.set_trace_callback(None))
-    statements = {statement for statement in said if any(table in statement for table in (" entry", " name", " form"))}
+    statements = {
+        statement
+        for statement in said
+        if "UPDATE journal" not in statement and any(table in statement for table in (" entry", " name", " form "))
+    }
     assert any(statement.startswith("DELETE FROM name") for statement in statements)
     with closing(sqlite3.connect(tmp_path / "journal.sqlite")) as connection:
         for statement in statements:

@@ -326,7 +326,7 @@ async def test_killed_before_it_was_told(node: Node) -> None:
                         (event["seq"], event["id"]) for event in ann.events if event["form"] == form and event["status"] == "updated"
                     ]
                     expected = [(m // 3 + 1, str(m)) for m in range(60) if m % 3 == n]
-                    assert told == (expected + [(21, "newer")] if n == 0 else expected)
+                    assert told == ([*expected, (21, "newer")] if n == 0 else expected)
                 assert await deferToThread(backend.poll, WITHIN_S * 1000)
                 assert json.loads(backend.recv())["seq"] == 21
                 assert json.loads(backend.recv()) == {**answers[0], "duplicate": True}
