@@ -334,3 +334,53 @@ async def test_killed_before_it_was_told(node: Node) -> None:
                 bridge.end()
         finally:
             config.write_text(whole, encoding="utf-8")
+
+
+@ensureDeferred
+async def test_router_killed(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """U38: a bridge of its own lives through a `kill -9` of the router: what it has acknowledged before and after is told and can be
+    asked for, in order; it has its ports and its journal again without being started anew."""
+    node = Node(tmp_path_factory.mktemp("router"), without("demo", "bridge", "locks"))
+    form = TYPE + "router"
+    await deferToThread(node.start)
+    bridge = BridgeProcess(node)
+    answers: list[dict[str, Any]] = []
+    with zmq.Context() as context, context.socket(zmq.DEALER) as backend:
+        backend.set(zmq.LINGER, 0)
+        backend.connect(node.acknowledged_url)
+
+        async def push(first: int, last: int) -> None:
+            """Again and again until it is acknowledged, as a client does whose message may have been lost with a connection."""
+            missing = {str(n) for n in range(first, last)}
+            limit = time.monotonic() + 60
+            while missing and time.monotonic() < limit:
+                for name in sorted(missing, key=int):
+                    backend.send(json.dumps({"v": 1, "form": form, "id": name, "source": "r"}).encode())
+                while missing and await deferToThread(backend.poll, 2_000):
+                    answer = json.loads(backend.recv())
+                    if "error" not in answer:
+                        answers.append(answer)
+                        missing.discard(answer["id"])
+            assert not missing
+
+        try:
+            await push(0, 50)
+            await deferToThread(node.kill)
+            backend.send(json.dumps({"v": 1, "form": form, "id": "50", "source": "r"}).encode())
+            await deferToThread(node.start)
+            ann = await joined(node.ws_url)
+            await ann.subscribe(form)
+            await push(50, 100)
+            assert bridge.process.poll() is None
+            await ann.event("updated", seq=100)
+            answer = await ann.call("updates", form, since=0)
+            assert answer["complete"]
+            assert [update["seq"] for update in answer["updates"]] == list(range(1, 101))
+            assert sorted(int(update["id"]) for update in answer["updates"]) == list(range(100))
+            assert {(one["id"], one["seq"]) for one in answers} == {(update["id"], update["seq"]) for update in answer["updates"]}
+            told = [event["seq"] for event in ann.events if event["status"] == "updated"]
+            assert sorted(set(told)) == list(range(told[0], 101))
+            await ann.leave()
+        finally:
+            bridge.end()
+            node.stop()
