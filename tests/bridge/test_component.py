@@ -1,23 +1,34 @@
-"""The bridge component without a router: numbering, order, back pressure, and what an operator is told."""
+"""The bridge component without a router: order, answers, back pressure, rights, and what an operator is told."""
 
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Mapping
 from typing import Any
 
 import pytest
+import pytest_twisted
 from autobahn.wamp.exception import ApplicationError, TransportLost
 from autobahn.wamp.types import ComponentConfig
+from twisted.internet import reactor
 from twisted.internet.defer import Deferred, ensureDeferred
+from twisted.internet.task import deferLater
 
 from formlock.claims import Claims, Grant
 from formlock.errors import InvalidArgument, InvalidForm, NotAllowed
+from formlock.policy import Policy
 from formlock.wamp import Call
-from formlock_bridge.component import MAX_ANSWER_BYTES, MAX_IN_FLIGHT, BridgeComponent
+from formlock_bridge.component import MAX_ANSWER_BYTES, MAX_WAITING, BridgeComponent
+from formlock_bridge.desk import BUSY
+from formlock_bridge.journals import Entry
+from formlock_bridge.journals.memory import MemoryJournal
 from formlock_bridge.ways import Sender
 
 FORM = "com.example.form.invoice.42"
+
+
+ACKNOWLEDGED = Sender("acknowledged", b"1")
 
 
 class FakeWays:
@@ -30,19 +41,22 @@ class FakeWays:
     def resume(self) -> None:
         self.paused = False
 
-    async def close(self) -> None:
+    def close(self) -> None:
         pass
 
 
 class Bridge(BridgeComponent):
     """`told` is what the router was sent; it has confirmed what `confirm` was called for."""
 
-    def __init__(self) -> None:
+    def __init__(self, policy: Policy) -> None:
         super().__init__(ComponentConfig("formlock"))
         self.told: list[tuple[str, dict[str, Any]]] = []
         self.lines: list[tuple[str, dict[str, Any]]] = []
         self.unconfirmed: list[Deferred[None]] = []
+        self.answers: list[dict[str, Any]] = []
         self.socket = self._ways = FakeWays()  # type: ignore[assignment]
+        self._policies = policy
+        self._keep(MemoryJournal("e", self._clock))
 
     async def tell_confirmed(self, topic: str, facts: Mapping[str, Any]) -> None:
         self.told.append((topic, dict(facts)))
@@ -53,18 +67,29 @@ class Bridge(BridgeComponent):
     def warn(self, verb: str, **facts: object) -> None:
         self.lines.append((verb, facts))
 
-    note = warn
+    note = fault = warn
 
     def comes(self, parts: int = 1, **message: Any) -> None:
         self._received(json.dumps(message).encode(), parts, None, Sender("pull"))
+
+    def asks(self, sender: Sender = ACKNOWLEDGED, **message: Any) -> dict[str, Any]:
+        """By a way that answers."""
+        self._received(json.dumps(message).encode(), 1, lambda said: self.answers.append(dict(said)), sender)
+        return self.answers[-1]
 
     def confirm(self, number: int = 1) -> None:
         for _ in range(number):
             self.unconfirmed.pop(0).callback(None)
 
-    def ask(self, *args: Any, **kwargs: Any) -> Any:
+    def confirm_all(self) -> None:
+        while self.unconfirmed:
+            self.confirm()
+
+    def ask(self, *args: Any, rights: dict[str, set[str]] | None = None, **kwargs: Any) -> Any:
         """As user 7, who may see invoices."""
-        self._claims._known[7] = Claims("ann", "Ann", grants=(Grant("invoice.*", frozenset({"view"})),))
+        granted = rights or {"invoice.*": {"view"}}
+        grants = tuple(Grant(pattern, frozenset(names)) for pattern, names in granted.items())
+        self._claims._known[7] = Claims("ann", "Ann", grants=grants)
         answers: list[Any] = []
         call = Call("com.example.formlock.updates", list(args), kwargs, 7)
         asked = ensureDeferred(self._updates(call))
@@ -76,8 +101,10 @@ class Bridge(BridgeComponent):
 
 @pytest.fixture
 def bridge() -> Any:
-    bridge = Bridge()
+    """One that tells each update by itself."""
+    bridge = Bridge(Policy(coalesce_ms=0))
     yield bridge
+    bridge._publisher.stop()
     if bridge._summary is not None:
         bridge._summary.cancel()
 
@@ -92,7 +119,7 @@ def test_event(bridge: Bridge) -> None:
         "form": FORM,
         "status": "updated",
         "reported": "ENTITY_UPDATED",
-        "epoch": bridge._journal.epoch,
+        "epoch": "e",
         "seq": 1,
         "change_set": {"a": [1, 2]},
     }
@@ -103,35 +130,90 @@ def test_order(bridge: Bridge) -> None:
     for n in range(20):
         bridge.comes(form=f"{FORM}{n % 2}", id=n)
         bridge.comes(form="wrong")
-    assert [(event["form"][-1], event["seq"], event["id"]) for _, event in bridge.told] == [
-        (str(n % 2), n // 2 + 1, str(n)) for n in range(20)
-    ]
+    bridge.confirm_all()
+    for form in (0, 1):
+        told = [(event["seq"], event["id"]) for topic, event in bridge.told if topic == f"{FORM}{form}"]
+        assert told == [(n + 1, str(2 * n + form)) for n in range(10)]
 
 
 def test_back_pressure(bridge: Bridge) -> None:
-    """U36: with so many publishes unconfirmed the bridge stops reading, and goes on when half of them are through."""
-    for _ in range(MAX_IN_FLIGHT - 1):
-        bridge.comes(form=FORM)
+    """U36: with so many not told yet the bridge stops reading, and goes on when half of them are through."""
+    for n in range(MAX_WAITING - 1):
+        bridge.comes(form=f"{FORM}{n}")
     assert not bridge.socket.paused
     bridge.comes(form=FORM)
     assert bridge.socket.paused
-    bridge.confirm(MAX_IN_FLIGHT // 2 - 1)
+    assert bridge.asks(form=FORM, id="1") == {"id": "1", **BUSY}
+    while bridge._publisher.waiting > MAX_WAITING // 2 + 1:
+        bridge.confirm()
     assert bridge.socket.paused
     bridge.confirm()
     assert not bridge.socket.paused
+    assert bridge.asks(form=FORM, id="1")["seq"] == 2
 
 
 def test_not_published(bridge: Bridge) -> None:
-    """What the router refuses or does not get is counted, stops nothing, and can still be asked for."""
-    errors = [ApplicationError("wamp.error.not_authorized"), TransportLost()]
-    for error in errors:
-        bridge.comes(form=FORM)
-        bridge.unconfirmed.pop().errback(error)
+    """What the router does not get is counted, is not marked as told, and can still be asked for."""
+    bridge.comes(form=FORM)
+    bridge.comes(form=FORM)
+    bridge.unconfirmed.pop().errback(ApplicationError("wamp.error.not_authorized"))
+    assert bridge._tally.total == {"refused": 1}
+    bridge.comes(form=FORM + "0")
+    bridge.unconfirmed.pop().errback(TransportLost())
     assert bridge._tally.total == {"refused": 1, "router_lost": 1}
-    assert [facts["reason"] for _, facts in bridge.lines] == ["refused", "router_lost"]
-    assert bridge._in_flight == 0
     answer = bridge.ask(form=FORM, since=0)
     assert (answer["seq"], answer["complete"], len(answer["updates"])) == (2, True, 2)
+    journal = bridge._journal
+    assert journal is not None
+    untold: list[Any] = []
+    ensureDeferred(journal.unpublished()).addCallback(untold.extend)
+    assert [(entry.form, entry.seq) for entry in untold] == [(FORM, 1), (FORM, 2), (FORM + "0", 1)]
+
+
+def test_what_was_not_told_is_told_after_a_restart(bridge: Bridge) -> None:
+    """U38: it goes out before anything newer of its form, with the number and time it had; what can't be read any more is parked."""
+    bridge.comes(form=FORM, id="1")
+    bridge.comes(form=FORM, id="2")
+    again = Bridge(Policy(coalesce_ms=0))
+    again._keep(bridge._journal)  # type: ignore[arg-type]
+    ensureDeferred(bridge._journal.unpublished()).addCallback(lambda untold: [again._go_on_with(entry) for entry in untold])  # type: ignore[union-attr]
+    again.comes(form=FORM, id="3")
+    again.confirm_all()
+    assert [(event["seq"], event["id"]) for _, event in again.told] == [(1, "1"), (2, "2"), (3, "3")]
+    assert again.told[0] == bridge.told[0]
+    again._go_on_with(Entry(FORM, 3, 0, b"not ours"))
+    assert len(again.told) == 3
+
+
+def test_answers(bridge: Bridge) -> None:
+    """U38: who asks for it is told the number, once the journal has it: the same for a duplicate, and why for what is refused."""
+    assert bridge.asks(form=FORM, id="x", source="s") == {"id": "x", "form": FORM, "seq": 1, "epoch": "e"}
+    assert bridge.asks(form=FORM, id="x", source="s") == {"id": "x", "form": FORM, "seq": 1, "epoch": "e", "duplicate": True}
+    assert bridge.asks(form=FORM, id="x", source="t")["seq"] == 2
+    made = bridge.asks(form=FORM)
+    assert (made["seq"], len(made["id"])) == (3, 16)
+    refused = bridge.asks(form="wrong")
+    assert (refused["id"], refused["error"], refused["retry"]) == (None, "invalid_form", False)
+    bridge.confirm_all()
+    assert [event["id"] for _, event in bridge.told] == ["x", "x", made["id"]]
+    assert bridge.ask(form=FORM, since=2)["updates"][0]["id"] == made["id"]
+
+
+@pytest_twisted.ensureDeferred
+async def test_folded() -> None:
+    """U36: what follows quickly is one event that says from where it counts; `updates` has each."""
+    bridge = Bridge(Policy(coalesce_ms=5))
+    for n in range(4):
+        bridge.comes(form=FORM, id=n, change_set={"a": [n, n + 1]})
+    bridge.confirm()
+    limit = time.monotonic() + 10
+    while len(bridge.told) < 2 and time.monotonic() < limit:
+        await deferLater(reactor, 0.005)
+    bridge._publisher.stop()
+    event = bridge.told[1][1]
+    assert (event["first"], event["seq"], event["id"], event["change_set"]) == (2, 4, "3", {"a": [1, 4]})
+    assert "first" not in bridge.told[0][1]
+    assert [update["change_set"] for update in bridge.ask(form=FORM, since=2)["updates"]] == [{"a": [2, 3]}, {"a": [3, 4]}]
 
 
 def test_log(bridge: Bridge) -> None:
@@ -154,8 +236,9 @@ def test_updates(bridge: Bridge) -> None:
     for n in range(5):
         bridge.comes(form=FORM, id=n, status="saved")
     answer = bridge.ask(form=FORM, since=3)
+    bridge.confirm_all()
     told = [event for _, event in bridge.told]
-    assert answer == {"form": FORM, "epoch": bridge._journal.epoch, "seq": 5, "complete": True, "updates": told[3:]}
+    assert answer == {"form": FORM, "epoch": "e", "seq": 5, "complete": True, "updates": told[3:]}
     assert bridge.ask(FORM, since=3) == bridge.ask({"form": FORM, "since": 3}) == bridge.ask({"form": FORM}, since=3) == answer
     assert bridge.ask(FORM) == {**answer, "updates": []}
 
@@ -189,3 +272,35 @@ def test_updates_refused(bridge: Bridge, args: list[Any], kwargs: dict[str, Any]
     """Only who may view a form can ask what happened to it, and only in the right words."""
     with pytest.raises(error):
         bridge.ask(*args, **kwargs)
+
+
+def test_what_a_key_may_push(bridge: Bridge) -> None:
+    """Who came with a key pushes only the forms that it is for; the others are refused with the reason, counted, and not told."""
+    shop = Sender("acknowledged", b"1", "shop", ("invoice.*",))
+    assert bridge.asks(shop, form=FORM, id="1")["seq"] == 1
+    other = FORM.replace("invoice", "customer")
+    refused = bridge.asks(shop, form=other, id="2")
+    assert (refused["id"], refused["error"], refused["retry"]) == ("2", "not_allowed", False)
+    revoked = Sender("acknowledged", b"1", "its public key", ())
+    assert bridge.asks(revoked, form=FORM, id="3")["error"] == "not_allowed"
+    assert [(facts["reason"], facts["key"]) for verb, facts in bridge.lines if verb == "bridge.rejected"] == [
+        ("not_allowed", "shop")
+    ]
+    assert bridge._tally.total == {"not_allowed": 2}
+    assert [topic for topic, _ in bridge.told] == [FORM]
+
+
+def test_keys_have_names_of_their_own(bridge: Bridge) -> None:
+    """No backend can have another's update taken for a duplicate, by using its source and id first."""
+    shop, thief = Sender("http", key="shop"), Sender("acknowledged", b"2", "thief")
+    assert bridge.asks(thief, form=FORM, id="1", source="shop")["seq"] == 1
+    assert bridge.asks(shop, form=FORM, id="1", source="shop")["seq"] == 2
+    assert bridge.asks(form=FORM, id="1", source="shop")["seq"] == 3
+    # By whatever way the same key comes.
+    assert bridge.asks(Sender("acknowledged", b"3", "shop"), form=FORM, id="1", source="shop")["duplicate"] is True
+
+
+def test_http_needs_an_id(bridge: Bridge) -> None:
+    """Over HTTP a message without an id is refused: repeated by something in between it would count twice."""
+    assert bridge.asks(Sender("http", key="shop"), form=FORM)["error"] == "no_id"
+    assert bridge.asks(Sender("http", key="shop"), form=FORM, id="1")["seq"] == 1

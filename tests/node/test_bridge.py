@@ -29,14 +29,18 @@ from tests.support.node import ROOT, Node, without
 pytestmark = pytest.mark.node
 
 TYPE = "com.example.form.bridge."
+FOLDED = "com.example.form.folded."
 WITHIN_S = 30
 FLOOD = 20_000
 
 
 @pytest.fixture(scope="module")
 def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
-    """A node of its own: it is flooded, killed, and its log is counted."""
+    """A node of its own: it is flooded, killed, and its log is counted. Only updates of one type are folded, so that the others can
+    be counted."""
     node = Node(tmp_path_factory.mktemp("bridge"), without("demo"))
+    with (node.folder / "policy.toml").open("a", encoding="utf-8") as policy:
+        policy.write('[forms."bridge"]\ncoalesce = "never"\n')
     node.start()
     yield node
     node.stop()
@@ -188,8 +192,9 @@ async def test_bad_messages(node: Node, push: zmq.Socket[bytes]) -> None:
 
 @ensureDeferred
 async def test_flood(node: Node, push: zmq.Socket[bytes]) -> None:
-    """U36, U38: in the middle of 20,000 updates locks are granted and released, and the updates all arrive, in order."""
-    form = TYPE + "flood"
+    """U36, U38: in the middle of 20,000 updates locks are granted and released, and the updates all arrive, in order, each within an
+    event; and `updates` has the last of them one by one."""
+    form = FOLDED + "flood"
     ann, bob = await joined(node.ws_url, "ann"), await joined(node.ws_url, "bob")
     await ann.subscribe(form)
     for n in range(FLOOD):
@@ -202,20 +207,47 @@ async def test_flood(node: Node, push: zmq.Socket[bytes]) -> None:
         meanwhile += 1
     # One behind the flood would be 1; each is six messages through the same router.
     assert meanwhile >= 5
-    for seq in range(2_000, FLOOD + 1, 2_000):
-        await ann.event("updated", seq=seq)
-    told = [(event["seq"], event["id"]) for event in ann.events if event["status"] == "updated"]
-    assert told == [(n + 1, str(n)) for n in range(FLOOD)]
+    await ann.event("updated", seq=FLOOD)
+    told = [event for event in ann.events if event["status"] == "updated"]
+    reached = 0
+    for event in told:
+        assert event.get("first", event["seq"]) == reached + 1
+        assert event["change_set"] == {"amount": [reached, event["seq"]]}
+        reached = event["seq"]
+    assert len(told) < FLOOD / 10
+    answer = await bob.call("updates", form=form, since=FLOOD - 100)
+    assert answer["complete"]
+    assert [update["id"] for update in answer["updates"]] == [str(n) for n in range(FLOOD - 100, FLOOD)]
     for client in (ann, bob):
         await client.leave()
 
 
 @ensureDeferred
+async def test_one_by_one(node: Node, push: zmq.Socket[bytes]) -> None:
+    """U37, U38: where the policy folds nothing, each update is an event of its own, in order, form by form."""
+    forms = [f"{TYPE}each-{n}" for n in range(20)]
+    ann = await joined(node.ws_url, "ann")
+    for form in forms:
+        await ann.subscribe(form)
+    for n in range(100):
+        for form in forms:
+            push.send(json.dumps({"form": form, "id": n}).encode())
+    for form in forms:
+        await ann.event("updated", form=form, seq=100)
+        told = [(event["seq"], event["id"]) for event in ann.events if event["form"] == form and event["status"] == "updated"]
+        assert told == [(n + 1, str(n)) for n in range(100)]
+    await ann.leave()
+
+
+@ensureDeferred
 async def test_restart(node: Node) -> None:
     """U38: after a `kill -9` of everything the bridge has its port again, a pusher that was there before goes on, and what it pushed
-    meanwhile arrives; the new epoch says that the numbers begin anew."""
+    meanwhile arrives, with the next number of the same epoch; what was before can still be asked for."""
     form = TYPE + "restart"
     ann = await joined(node.ws_url)
+    await ann.subscribe(form)
+    node.push({"form": form, "id": "before"})
+    await ann.event("updated", seq=1)
     before = await ann.call("updates", form=form)
     ann.drop()
     with closing(Pusher(node.zmq_url)) as pusher:
@@ -229,8 +261,8 @@ async def test_restart(node: Node) -> None:
         await deferToThread(node.start)
         limit = time.monotonic() + WITHIN_S
         bob = await joined(node.ws_url)
-        while not (answer := await bob.call("updates", form=form, since=0))["updates"] and time.monotonic() < limit:
+        while len((answer := await bob.call("updates", form=form, since=0))["updates"]) < 2 and time.monotonic() < limit:
             await deferLater(reactor, 0.05, lambda: None)
-    assert [(update["seq"], update["id"]) for update in answer["updates"]] == [(1, "meanwhile")]
-    assert answer["epoch"] != before["epoch"]
+    assert [(update["seq"], update["id"]) for update in answer["updates"]] == [(1, "before"), (2, "meanwhile")]
+    assert answer["epoch"] == before["epoch"]
     await bob.leave()

@@ -155,6 +155,7 @@ def test_a_worker_by_the_environment(started: Started, tmp_path: Path) -> None:
         "FORMLOCK_HTTP": "off",
         "FORMLOCK_KEYS": "/keys",
         "FORMLOCK_TRUST_NETWORK": "1",
+        "FORMLOCK_JOURNAL": "memory:",
         "FORMLOCK_LOGLEVEL": "warn",
         "FORMLOCK_EXTRA": '{"prefix": "org.example"}',
     }
@@ -163,7 +164,7 @@ def test_a_worker_by_the_environment(started: Started, tmp_path: Path) -> None:
         assert result.exit_code == 0, result.output
     common = {"credentials": "/credentials", "prefix": "org.example", "cbdir": str(tmp_path)}
     ways = {"pull": "tcp://0.0.0.0:7777", "acknowledged": "curve://0.0.0.0:7778", "http": "off"}
-    ways |= {"push_keys": "/keys", "trusted_network": True}
+    ways |= {"push_keys": "/keys", "trusted_network": True, "journal": "memory:"}
     assert started == [
         ("locks", "ws://router:9000/", {"store": "sqlite:///other.sqlite", **common}, "warn"),
         ("bridge", "ws://router:9000/", {**ways, **common}, "warn"),

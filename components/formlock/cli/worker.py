@@ -16,6 +16,7 @@ DEFAULT_STORE = "sqlite:///locks.sqlite"
 DEFAULT_PULL = "tcp://127.0.0.1:5555"
 DEFAULT_ACKNOWLEDGED = "tcp://127.0.0.1:5556"
 DEFAULT_HTTP = "http://127.0.0.1:5557"
+DEFAULT_JOURNAL = "sqlite:///journal.sqlite"
 
 Command = Callable[..., None]
 
@@ -147,9 +148,17 @@ def locks(store: str, **common: Any) -> None:
     show_envvar=True,
     help="Whoever reaches an address may push without a key, from elsewhere too: for a private network.",
 )
-def bridge(pull: str, acknowledged: str, http: str, keys: Path | None, trust_network: bool, **common: Any) -> None:
+@click.option(
+    "--journal",
+    default=DEFAULT_JOURNAL,
+    show_default=True,
+    envvar="FORMLOCK_JOURNAL",
+    show_envvar=True,
+    help="Where updates are kept.",
+)
+def bridge(pull: str, acknowledged: str, http: str, keys: Path | None, trust_network: bool, journal: str, **common: Any) -> None:
     """Take what backends push, and tell it to everybody who has the form open. `off` closes a way."""
-    own: dict[str, Any] = {"pull": pull, "acknowledged": acknowledged, "http": http}
+    own: dict[str, Any] = {"pull": pull, "acknowledged": acknowledged, "http": http, "journal": journal}
     if keys is not None:
         own["push_keys"] = str(keys.resolve())
     if trust_network:
