@@ -16,21 +16,20 @@ from autobahn.wamp.types import ComponentConfig
 
 from formlock.clock import Promise, Timer
 from formlock.errors import InvalidArgument, NotActive, NotAllowed
-from formlock.model import FormId
 from formlock.policies import PolicyBook
 from formlock.policyfile import PolicyFile, policies
 from formlock.ready import CLAIMS as READY_CLAIMS
 from formlock.ready import ROLE as READY_ROLE
 from formlock.wamp import Call, ClaimsBook, Event, Session, TwistedClock
 from formlock_bridge.desk import BUSY, Desk
-from formlock_bridge.intake import Rejected, read
+from formlock_bridge.intake import SENTENCES, Reason, Rejected, read
 from formlock_bridge.journals import Arrival, Entry, Journal, JournalError, Keeping, open_journal
 from formlock_bridge.publisher import LostError, Publisher, RefusedError, Telling, Waiting
 from formlock_bridge.redaction import cut
 from formlock_bridge.tally import Tally
-from formlock_bridge.ways import CannotBind, Ways
+from formlock_bridge.ways import CannotBind, Sender, Ways
 from formlock_bridge.ways.addresses import listening
-from formlock_bridge.ways.sender import Answer, Sender
+from formlock_bridge.ways.sender import Answer
 from formlock_push.message import UPDATED, Update
 
 # What has its number and is not told yet, at most: a process that starts again has it all in memory at once. Full, we read nothing
@@ -77,11 +76,11 @@ class BridgeComponent(Session):
         if BridgeComponent._before is not None:
             await BridgeComponent._before
             if self._over:
-                # The router was lost meanwhile; nothing is open yet, and nothing may be.
+                # The router was lost meanwhile, and `ended` has been: what is opened now nobody would close.
                 raise NotActive
         self._policies = policies(self.extra, changed=self._policy_changed, wrong=self._policy_wrong)
+        self._ways = Ways(listening(self.extra), self._clock, self._received, self._refused, self._told)
         try:
-            self._ways = Ways(listening(self.extra), self._clock, self._received, self._refused, self._keys_told)
             await self._ways.open()
             self._pause()
             journal = await self._open_journal()
@@ -153,35 +152,24 @@ class BridgeComponent(Session):
         if isinstance(taken, Rejected):
             self._reject(taken.reason, taken.form, len(frame), None, answer, sender)
         elif not sender.may_push(taken.form.removeprefix(self.uris.forms)):
-            self._reject("not_allowed", taken.form, len(frame), taken.id, answer, sender)
+            self._reject(Reason.NOT_ALLOWED, taken.form, len(frame), taken.id, answer, sender)
         elif taken.id is None and sender.needs_id:
-            self._reject("no_id", taken.form, len(frame), None, answer, sender)
-        elif self._full and answer is not None:
+            self._reject(Reason.NO_ID, taken.form, len(frame), None, answer, sender)
+        elif answer is not None and self._full:
             self._desk.say(answer, {"id": taken.id, **BUSY})
         else:
             self._take(taken, frame, answer, sender)
 
-    def _reject(
-        self,
-        reason: str,
-        form: str,
-        length: int,
-        id: str | None,  # noqa: A002 (the message's own word)
-        answer: Answer | None,
-        sender: Sender,
-    ) -> None:
-        key = {"key": sender.key} if sender.key else {}
-        self._count("bridge.rejected", reason, form=form, bytes=length, way=sender.way, **key)
+    def _reject(self, reason: Reason, form: str, length: int, name: str | None, answer: Answer | None, sender: Sender) -> None:
+        self._count("bridge.rejected", reason, form=form, bytes=length, way=sender.way, key=sender.key)
         if answer is not None:
-            said = {"id": id, "error": reason, "message": f"The message was not accepted: {reason}.", "retry": False}
-            self._desk.say(answer, said)
+            self._desk.say(answer, {"id": name, "error": reason, "message": SENTENCES[reason], "retry": False})
 
     def _refused(self, kind: str, facts: Mapping[str, object]) -> None:
-        """Who was not even let in."""
         self._count("bridge.refused", kind, **facts)
 
-    def _keys_told(self, verb: str, facts: Mapping[str, object]) -> None:
-        (self.fault if verb == "bridge.wrong_key_file" else self.note)(verb, **facts)
+    def _told(self, verb: str, facts: Mapping[str, object]) -> None:
+        (self.warn if verb == "bridge.wrong_key_file" else self.note)(verb, **facts)
 
     def _take(self, update: Update, frame: bytes, answer: Answer | None, sender: Sender) -> None:
         # Who waits for an answer is told a name, to know its event by.
@@ -253,11 +241,12 @@ class BridgeComponent(Session):
         facts = cut(facts, facts.pop("redact", None), allows)
         if facts["status"] != UPDATED:
             facts["reported"] = facts["status"]
-        return {**facts, "status": UPDATED, "epoch": self._epoch, "seq": seq, "at": at}
+        named = {"status": UPDATED} if update.count is None else {"status": "bulk"}
+        return {**facts, **named, "epoch": self._epoch, "seq": seq, "at": at}
 
     def _window_ms(self, topic: str) -> int:
-        bulk_type = self.uris.bulk_type(topic)
-        return self._policies.of(self.uris.form(topic) if bulk_type is None else FormId(bulk_type, "*")).coalesce_ms
+        # Of many records at once each message stands for itself: what two of them count can't be added up.
+        return 0 if self.uris.bulk_type(topic) is not None else self._policies.of(self.uris.form(topic)).coalesce_ms
 
     def _not_published(self, telling: Telling, why: str, parked: bool) -> None:
         self._count("bridge.not_published", "parked" if parked else "refused", form=telling.form, seq=telling.seq, why=why)
@@ -280,7 +269,8 @@ class BridgeComponent(Session):
             raise NotActive
 
         def allows(right: str) -> bool:
-            return claims.allows_all(right, bulk_type) if bulk_type is not None else claims.allows(right, form)
+            # Nothing of a bulk message is for some only.
+            return bulk_type is None and claims.allows(right, form)
 
         page = await self._journal.after(topic, since, MAX_ANSWER_BYTES)
         return {

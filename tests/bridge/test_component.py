@@ -28,9 +28,6 @@ from formlock_bridge.ways import Sender
 FORM = "com.example.form.invoice.42"
 
 
-ACKNOWLEDGED = Sender("acknowledged", b"1")
-
-
 class FakeWays:
     def __init__(self) -> None:
         self.paused = False
@@ -41,7 +38,7 @@ class FakeWays:
     def resume(self) -> None:
         self.paused = False
 
-    def close(self) -> None:
+    async def close(self) -> None:
         pass
 
 
@@ -72,9 +69,10 @@ class Bridge(BridgeComponent):
     def comes(self, parts: int = 1, **message: Any) -> None:
         self._received(json.dumps(message).encode(), parts, None, Sender("pull"))
 
-    def asks(self, sender: Sender = ACKNOWLEDGED, **message: Any) -> dict[str, Any]:
-        """By a way that answers."""
-        self._received(json.dumps(message).encode(), 1, lambda said: self.answers.append(dict(said)), sender)
+    def asks(self, sender: Sender | None = None, **message: Any) -> dict[str, Any]:
+        """By an acknowledged way."""
+        frame, sender = json.dumps(message).encode(), sender or Sender("acknowledged")
+        self._received(frame, 1, lambda said: self.answers.append(dict(said)), sender)
         return self.answers[-1]
 
     def confirm(self, number: int = 1) -> None:
@@ -274,20 +272,48 @@ def test_updates_refused(bridge: Bridge, args: list[Any], kwargs: dict[str, Any]
         bridge.ask(*args, **kwargs)
 
 
-def test_what_a_key_may_push(bridge: Bridge) -> None:
-    """Who came with a key pushes only the forms that it is for; the others are refused with the reason, counted, and not told."""
-    shop = Sender("acknowledged", b"1", "shop", ("invoice.*",))
-    assert bridge.asks(shop, form=FORM, id="1")["seq"] == 1
-    other = FORM.replace("invoice", "customer")
-    refused = bridge.asks(shop, form=other, id="2")
-    assert (refused["id"], refused["error"], refused["retry"]) == ("2", "not_allowed", False)
-    revoked = Sender("acknowledged", b"1", "its public key", ())
-    assert bridge.asks(revoked, form=FORM, id="3")["error"] == "not_allowed"
-    assert [(facts["reason"], facts["key"]) for verb, facts in bridge.lines if verb == "bridge.rejected"] == [
-        ("not_allowed", "shop")
+def test_who_may_push_what(bridge: Bridge) -> None:
+    """A key pushes the forms that it is for, and no other; over HTTP a message needs an id, since a request may be repeated."""
+    shop = Sender("acknowledged", b"", "shop", ("order.*",))
+    assert bridge.asks(shop, form=FORM, id="1")["error"] == "not_allowed"
+    assert bridge.asks(shop, form="com.example.form.order.1", id="1")["seq"] == 1
+    assert bridge.asks(Sender("http"), form=FORM)["error"] == "no_id"
+    assert bridge.asks(Sender("http"), form=FORM, id="1")["seq"] == 1
+    assert bridge._tally.total == {"not_allowed": 1, "no_id": 1}
+
+
+def test_redacted(bridge: Bridge) -> None:
+    """Nobody is told by an event what only some may see; who has the right gets it by `updates`, and who has not, does not."""
+    secret = {"salary": "hr"}
+    bridge.comes(form=FORM, v=1, change_set={"salary": [1, 2], "name": ["a", "b"]}, representation="<p>2</p>", redact=secret)
+    event = bridge.told[0][1]
+    assert (event["change_set"], event["redacted"]) == ({"name": ["a", "b"]}, ["hr"])
+    assert "salary" not in json.dumps(event)
+    assert "representation" not in event
+    assert "redact" not in event
+    assert bridge.ask(form=FORM, since=0)["updates"] == [event]
+    (whole,) = bridge.ask(form=FORM, since=0, rights={"invoice.*": {"view", "hr"}})["updates"]
+    assert (whole["change_set"]["salary"], whole["representation"]) == ([1, 2], "<p>2</p>")
+    assert "redacted" not in whole
+
+
+def test_many_at_once(bridge: Bridge) -> None:
+    """U36: that many of a type have changed is one event on the type's own topic, and can be asked for by who sees some of it."""
+    topic = "com.example.form.invoice.*"
+    for count in (4_000, 7):
+        bridge.comes(form=topic, v=1, count=count, actor="ann")
+    bridge.confirm_all()
+    told = [event for _, event in bridge.told]
+    assert [(event["status"], event["seq"], event["count"], event["form"]) for event in told] == [
+        ("bulk", 1, 4_000, topic),
+        ("bulk", 2, 7, topic),
     ]
-    assert bridge._tally.total == {"not_allowed": 2}
-    assert [topic for topic, _ in bridge.told] == [FORM]
+    assert bridge.ask(form=topic, since=0)["updates"] == told
+    assert bridge.ask(form=topic, since=0, rights={"invoice.42": {"view"}})["updates"] == told
+    with pytest.raises(NotAllowed):
+        bridge.ask(form=topic, rights={"order.*": {"view"}})
+    with pytest.raises(InvalidForm):
+        bridge.ask(form="com.example.form.*")
 
 
 def test_keys_have_names_of_their_own(bridge: Bridge) -> None:
@@ -298,9 +324,3 @@ def test_keys_have_names_of_their_own(bridge: Bridge) -> None:
     assert bridge.asks(form=FORM, id="1", source="shop")["seq"] == 3
     # By whatever way the same key comes.
     assert bridge.asks(Sender("acknowledged", b"3", "shop"), form=FORM, id="1", source="shop")["duplicate"] is True
-
-
-def test_http_needs_an_id(bridge: Bridge) -> None:
-    """Over HTTP a message without an id is refused: repeated by something in between it would count twice."""
-    assert bridge.asks(Sender("http", key="shop"), form=FORM)["error"] == "no_id"
-    assert bridge.asks(Sender("http", key="shop"), form=FORM, id="1")["seq"] == 1

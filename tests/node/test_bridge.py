@@ -6,7 +6,9 @@ import base64
 import json
 import os
 import re
+import signal
 import subprocess
+import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -127,6 +129,22 @@ async def test_updates(node: Node) -> None:
     assert (await ann.refused("updates", form="bridge")).name == "invalid_form"
     assert (await ann.refused("updates", form=form, since="x")).name == "invalid_argument"
     await ann.leave()
+
+
+class BridgeProcess:
+    """`formlock worker bridge` beside a node that has none, with that node's addresses and journal."""
+
+    def __init__(self, node: Node) -> None:
+        command = [sys.executable, "-m", "formlock", "worker", "bridge", "--router", f"unix:{node.folder / 'router.sock'}"]
+        options = ["--folder", str(node.folder), "--pull", node.zmq_url, "--acknowledged", node.acknowledged_url, "--http", "off"]
+        environment = {**os.environ, "PYTHONPATH": f"{ROOT / 'components'}:{ROOT / 'bridge'}"}
+        extra = ["--extra", json.dumps({"policy": {"coalesce_ms": 0}})]
+        with (node.folder / "bridge.log").open("ab") as log:
+            self.process = subprocess.Popen([*command, *options, *extra], stdout=log, stderr=subprocess.STDOUT, env=environment)
+
+    def end(self) -> None:
+        self.process.terminate()
+        self.process.wait(WITHIN_S)
 
 
 def bad_messages() -> list[list[bytes]]:
@@ -266,3 +284,53 @@ async def test_restart(node: Node) -> None:
     assert [(update["seq"], update["id"]) for update in answer["updates"]] == [(1, "before"), (2, "meanwhile")]
     assert answer["epoch"] == before["epoch"]
     await bob.leave()
+
+
+@ensureDeferred
+async def test_killed_before_it_was_told(node: Node) -> None:
+    """U38: what was acknowledged while the router stood still is told after a `kill -9` of the bridge, in order, once, and before
+    anything newer; in this node a bridge that dies takes the node along, and the next start goes on from the journal."""
+    forms = [f"{TYPE}untold-{n}" for n in range(3)]
+    router = node.pids()["router"]
+    os.kill(router, signal.SIGSTOP)
+    with zmq.Context() as context, context.socket(zmq.DEALER) as backend:
+        backend.set(zmq.LINGER, 0)
+        backend.connect(node.acknowledged_url)
+        for n in range(60):
+            backend.send(json.dumps({"v": 1, "form": forms[n % 3], "id": str(n), "source": "untold"}).encode())
+        answers = []
+        while len(answers) < 60 and await deferToThread(backend.poll, WITHIN_S * 1000):
+            answers.append(json.loads(backend.recv()))
+        assert [(answer["id"], answer["seq"]) for answer in answers] == [(str(n), n // 3 + 1) for n in range(60)]
+        os.kill(node.pids()["bridge"], signal.SIGKILL)
+        os.kill(router, signal.SIGCONT)
+        await deferToThread(node.kill)
+        # Who hears what the next bridge tells first is there before the bridge is.
+        config = node.folder / "config.json"
+        whole = config.read_text(encoding="utf-8")
+        try:
+            without_bridge = json.loads(whole)
+            without("bridge")(without_bridge)
+            config.write_text(json.dumps(without_bridge), encoding="utf-8")
+            await deferToThread(node.start)
+            ann = await joined(node.ws_url)
+            for form in forms:
+                await ann.subscribe(form)
+            bridge = BridgeProcess(node)
+            try:
+                backend.send(json.dumps({"v": 1, "form": forms[0], "id": "newer", "source": "untold"}).encode())
+                backend.send(json.dumps({"v": 1, "form": forms[0], "id": "0", "source": "untold"}).encode())
+                for n, form in enumerate(forms):
+                    await ann.event("updated", form=form, seq=21 if n == 0 else 20)
+                    told = [
+                        (event["seq"], event["id"]) for event in ann.events if event["form"] == form and event["status"] == "updated"
+                    ]
+                    expected = [(m // 3 + 1, str(m)) for m in range(60) if m % 3 == n]
+                    assert told == (expected + [(21, "newer")] if n == 0 else expected)
+                assert await deferToThread(backend.poll, WITHIN_S * 1000)
+                assert json.loads(backend.recv())["seq"] == 21
+                assert json.loads(backend.recv()) == {**answers[0], "duplicate": True}
+            finally:
+                bridge.end()
+        finally:
+            config.write_text(whole, encoding="utf-8")

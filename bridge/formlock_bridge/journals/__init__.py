@@ -18,7 +18,7 @@ from formlock.clock import Clock
 class Arrival(Struct, frozen=True, gc=False):
     """An update that has been read and is right: the topic of its form, the message as its bytes came, the wall time.
 
-    `(source, id)` is what a duplicate is known by; without an id it is never one.
+    `(source, id)` is what a duplicate of the same form is known by; without an id it is never one.
     """
 
     form: str

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import islice
 
 from msgspec import Struct
@@ -111,12 +111,8 @@ class MemoryJournal:
 
     def _tidy(self) -> None:
         keeping, old = self._keeping, self._clock.wall()
-        for (form, seq), entry in list(self._kept.items()):
-            full = len(self._kept) > keeping.in_all or self._kept_bytes > keeping.in_bytes
-            if not full and entry.at >= old - keeping.age_ms:
-                break
-            if seq <= self._forms[form].published:
-                self._forget(form, seq)
+        for form, seq in list(self._surplus(old)):
+            self._forget(form, seq)
         for name, remembered in list(islice(self._names.items(), max(0, len(self._names) - keeping.ids))):
             if remembered.at < old - keeping.id_ms or len(self._names) > keeping.most_ids:
                 del self._names[name]
@@ -124,6 +120,17 @@ class MemoryJournal:
             empty = [form for form, known in self._forms.items() if known.first > known.last]
             for form in empty[: len(self._forms) - keeping.forms]:
                 self._floor = max(self._floor, self._forms.pop(form).last)
+
+    def _surplus(self, old: int) -> Iterator[tuple[str, int]]:
+        """The oldest, as long as there are too many or they are too old."""
+        kept, kept_bytes = len(self._kept), self._kept_bytes
+        for (form, seq), entry in self._kept.items():
+            full = kept > self._keeping.in_all or kept_bytes > self._keeping.in_bytes
+            if not full and entry.at >= old - self._keeping.age_ms:
+                return
+            if seq <= self._forms[form].published:
+                yield form, seq
+                kept, kept_bytes = kept - 1, kept_bytes - len(entry.message)
 
     def _forget(self, form: str, seq: int) -> None:
         self._kept_bytes -= len(self._kept.pop((form, seq)).message)

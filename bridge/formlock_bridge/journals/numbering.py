@@ -16,11 +16,14 @@ KEY_BYTES = 16
 
 
 def key(arrival: Arrival) -> bytes | None:
-    """What its duplicates have too: short, whatever its names are. None: it has no id."""
+    """What its duplicates have too: short, whatever its names are. None: it has no id.
+
+    The form is part of it: what is sent again is for the same form, and a backend that counts its ids form by form loses nothing.
+    """
     if not arrival.id:
         return None
-    # The length in front: no two pairs of texts are one text.
-    named = f"{len(arrival.source)} {arrival.source}{arrival.id}"
+    # A form has no space, and the length in front: no two of these are one text.
+    named = f"{arrival.form} {len(arrival.source)} {arrival.source}{arrival.id}"
     return blake2b(named.encode("utf-8", "surrogatepass"), digest_size=KEY_BYTES).digest()
 
 

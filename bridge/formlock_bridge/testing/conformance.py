@@ -113,19 +113,14 @@ class JournalConformance:
         clock.run(journal.close())
 
     def test_duplicates(self, clock: FakeClock, tmp_path: Path) -> None:
-        """U38: the same id of the same source is one update, at once and later, whatever its form; with the first's number."""
+        """U38: the same id of the same source is one update of a form, at once and later, with the first's number."""
         journal = self.open(clock, tmp_path)
         first = Arrival(FORM, b"1", 1, "s", "x")
         assert clock.run(journal.append([first, first])) == [Entry(FORM, 1, 1, b"1", "x"), Known(FORM, 1)]
-        again = [
-            Arrival(OTHER, b"2", 2, "s", "x"),
-            Arrival(FORM, b"3", 3, "s", "y"),
-            Arrival(FORM, b"4", 4, "t", "x"),
-            *arrivals(FORM, FORM),
-        ]
-        assert clock.run(journal.append(again))[0] == Known(FORM, 1)
-        assert seqs(clock.run(journal.after(FORM, 0, PLENTY)).entries) == [1, 2, 3, 4, 5]
-        assert clock.run(journal.after(OTHER, 0, PLENTY)).seq == 0
+        again = [first, Arrival(OTHER, b"2", 2, "s", "x"), Arrival(FORM, b"3", 3, "s", "y"), Arrival(FORM, b"4", 4, "t", "x")]
+        outcomes = clock.run(journal.append([*again, *arrivals(FORM, FORM)]))
+        assert outcomes[0] == Known(FORM, 1)
+        assert [(outcome.form, outcome.seq) for outcome in outcomes[1:]] == [(OTHER, 1), *((FORM, seq) for seq in (2, 3, 4, 5))]
         split = [Arrival(FORM, b"", 0, "1 a", "b"), Arrival(FORM, b"", 0, "1", " ab"), Arrival(FORM, b"", 0, "", "1 ab")]
         assert all(isinstance(outcome, Entry) for outcome in clock.run(journal.append(split)))
         clock.run(journal.close())
@@ -222,7 +217,7 @@ class JournalConformance:
         journal = self.open(clock, folder, keeping)
         given: dict[str, list[int]] = {}
         told: dict[str, int] = {}
-        names: dict[str, tuple[int, Known]] = {}
+        names: dict[tuple[str, str], tuple[int, Known]] = {}
         for kind, said in steps:
             if kind == "append":
                 came = [
@@ -232,15 +227,16 @@ class JournalConformance:
                 floor = max((before[-1] for before in given.values()), default=0)
                 for arrival, outcome in zip(came, clock.run(journal.append(came)), strict=True):
                     if isinstance(outcome, Known):
-                        assert names[arrival.id][1] == outcome
+                        assert names[arrival.form, arrival.id][1] == outcome
                         continue
-                    assert arrival.id not in names or names[arrival.id][0] < clock.wall() - keeping.id_ms
+                    heard, _ = names.get((arrival.form, arrival.id), (None, None))
+                    assert heard is None or heard < clock.wall() - keeping.id_ms
                     before = given.setdefault(outcome.form, [])
                     newest = before[-1] if before else 0
                     assert newest < outcome.seq <= max(newest, floor) + 1
                     before.append(outcome.seq)
                     if arrival.id:
-                        names[arrival.id] = clock.wall(), Known(outcome.form, outcome.seq)
+                        names[arrival.form, arrival.id] = clock.wall(), Known(outcome.form, outcome.seq)
             elif kind == "published" and (form := "abcdef"[said]) in given:
                 told[form] = given[form][-1]
                 journal.published(form, told[form])

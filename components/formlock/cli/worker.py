@@ -14,9 +14,9 @@ from formlock.cli.common import WRONG_USE, Failed
 LOG_LEVELS = ("critical", "error", "warn", "info", "debug", "trace")
 DEFAULT_STORE = "sqlite:///locks.sqlite"
 DEFAULT_PULL = "tcp://127.0.0.1:5555"
+DEFAULT_JOURNAL = "sqlite:///journal.sqlite"
 DEFAULT_ACKNOWLEDGED = "tcp://127.0.0.1:5556"
 DEFAULT_HTTP = "http://127.0.0.1:5557"
-DEFAULT_JOURNAL = "sqlite:///journal.sqlite"
 
 Command = Callable[..., None]
 
@@ -119,6 +119,14 @@ def locks(store: str, **common: Any) -> None:
     help="Where backends push without an answer: tcp:// on loopback, curve:// (with keys) anywhere; several with commas.",
 )
 @click.option(
+    "--journal",
+    default=DEFAULT_JOURNAL,
+    show_default=True,
+    envvar="FORMLOCK_JOURNAL",
+    show_envvar=True,
+    help="Where updates are kept.",
+)
+@click.option(
     "--acknowledged",
     default=DEFAULT_ACKNOWLEDGED,
     show_default=True,
@@ -148,15 +156,7 @@ def locks(store: str, **common: Any) -> None:
     show_envvar=True,
     help="Whoever reaches an address may push without a key, from elsewhere too: for a private network.",
 )
-@click.option(
-    "--journal",
-    default=DEFAULT_JOURNAL,
-    show_default=True,
-    envvar="FORMLOCK_JOURNAL",
-    show_envvar=True,
-    help="Where updates are kept.",
-)
-def bridge(pull: str, acknowledged: str, http: str, keys: Path | None, trust_network: bool, journal: str, **common: Any) -> None:
+def bridge(pull: str, acknowledged: str, http: str, journal: str, keys: Path | None, trust_network: bool, **common: Any) -> None:
     """Take what backends push, and tell it to everybody who has the form open. `off` closes a way."""
     own: dict[str, Any] = {"pull": pull, "acknowledged": acknowledged, "http": http, "journal": journal}
     if keys is not None:
