@@ -27,6 +27,8 @@ class Update:
     - `origin`: the tab (or session) that saved; it need not be told what it did itself
     - `actor`: who did it: `{"user": ..., "name": ...}`, or only the user
     - `representation`: the new contents, `{field: value}` or a fragment of HTML
+    - `redact`: `{field: right}`: only who has the right sees the field
+    - `count`, `ids`: of a bulk message (its form ends in `.*`): how many records of the type have changed, and which ones
     """
 
     form: str
@@ -38,6 +40,9 @@ class Update:
     origin: str | None = None
     actor: Mapping[str, str] | str | None = None
     representation: Mapping[str, Any] | str | None = None
+    redact: Mapping[str, str] | None = None
+    count: int | None = None
+    ids: Sequence[str] | None = None
 
     def facts(self) -> dict[str, Any]:
         """What was said, by name: no key for what was left out."""
