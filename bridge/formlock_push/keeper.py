@@ -168,7 +168,11 @@ class Keeper:
 
     def _take(self, letter: Letter, answer: Answer) -> None:
         """An answer; a late one, to a letter that meanwhile waits in the spool, counts as well."""
-        mine = letter.row is not None and self._flying.pop(letter.row, None) is not None
+        flying = self._flying.get(letter.row or 0)
+        # That the request's own sending was lost says nothing of the one in flight, which has the same row.
+        mine = flying is not None and (answer.final or flying is letter)
+        if mine:
+            del self._flying[letter.row or 0]
         if answer.acknowledged:
             self._arrived.append(letter)
         elif answer.final:

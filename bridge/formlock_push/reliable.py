@@ -1,8 +1,8 @@
 """Pushes updates so that none is lost: acknowledged by the bridge, or kept in a local file until it is.
 
 With the bridge there, a push is one round trip and touches no disk. With the bridge away it is one write to the spool, which a
-thread in the background drains as soon as the bridge is back. At least once: an update whose answer got lost is sent again, and the bridge
-knows it by its id and source.
+thread in the background drains as soon as the bridge is back. At least once: an update whose answer got lost is sent again, and the
+bridge knows it by its id and source.
 """
 
 from __future__ import annotations
@@ -43,8 +43,9 @@ _log = logging.getLogger("formlock_push")
 class ReliablePusher(Pushing[Outcome]):
     """Make one per process and use it from any thread, also after a fork; several processes may share the spool.
 
-    The counters say what became of what this process has pushed: `acknowledged` (at once), `spooled`, `refused`, `dropped`;
-    `drained` is what it has brought from the spool to the bridge, others' too; `waiting` is what is in the spool now, whoever put it there.
+    The counters say what became of what this process has pushed: `acknowledged` (at once), `spooled`, `refused`, `dropped`.
+    `drained` is what it has brought from the spool to the bridge, others' too; `waiting` is what is in the spool now, whoever put it
+    there.
 
     Making one starts nothing and touches nothing; that comes with the first push, or with `start`.
     """

@@ -196,9 +196,10 @@ class Spool:
                 self._reads = there
             found = self._reader.execute("SELECT 1 FROM waiting WHERE form = ? LIMIT 1", (form,)).fetchone()
             return found is not None
-        except (sqlite3.Error, OSError):
+        except (sqlite3.Error, OSError) as error:
             self._close_reader()
-            return None
+            # Another process is making it at this moment.
+            return False if "no such table" in str(error) else None
         finally:
             self._reading.release()
 
