@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import logging
 import os
+import random
 import sqlite3
 import threading
 import time
@@ -270,7 +271,7 @@ class Spool:
         """A transaction. What need not be durable may come back after a power cut: the bridge knows it then."""
         with self._using() as writer:
             writer.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
-            writer.execute("BEGIN IMMEDIATE")
+            _begin(writer)
             try:
                 yield writer
                 writer.execute("COMMIT")
@@ -310,8 +311,7 @@ class Spool:
             self._open()
 
     def _open(self) -> None:
-        # What it holds is nobody else's business; SQLite gives its other files the same mode.
-        os.close(os.open(self.path, os.O_CREAT | os.O_RDWR, 0o600))
+        _touch(self.path)
         self._file = _file(self.path)
         self.opened += 1
         writer = sqlite3.connect(self.path, timeout=BUSY_S, isolation_level=None, check_same_thread=False)
@@ -349,8 +349,8 @@ class Spool:
 
     def _exclusive(self, what: str, timeout_s: float) -> sqlite3.Connection:
         """A lock between processes that dies with its holder: SQLite's own, on an empty file beside ours."""
-        path = f"{self.path}-{what}"
-        os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+        path = Path(f"{self.path}-{what}")
+        _touch(path)
         lock = sqlite3.connect(path, timeout=timeout_s, isolation_level=None, check_same_thread=False)
         try:
             lock.execute("BEGIN EXCLUSIVE")
@@ -379,6 +379,23 @@ class _Renewed(Unusable):
     """The file was broken; it is out of the way, and the same once more will find a new one."""
 
 
+def _begin(writer: sqlite3.Connection) -> None:
+    """Wait for other processes' writes: SQLite's own waiting sleeps for up to 100 ms at once, which starves one among many."""
+    limit = time.monotonic() + BUSY_S
+    writer.execute("PRAGMA busy_timeout = 0")
+    try:
+        while True:
+            try:
+                writer.execute("BEGIN IMMEDIATE")
+                return
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > limit:
+                    raise
+            time.sleep(random.uniform(0.0002, 0.003))  # noqa: S311 (so that they don't wake up together)
+    finally:
+        writer.execute(f"PRAGMA busy_timeout = {round(1000 * BUSY_S)}")
+
+
 def _kind(connection: sqlite3.Connection) -> int:
     kind: int = connection.execute("PRAGMA application_id").fetchone()[0]
     return kind
@@ -405,6 +422,15 @@ def _file(path: Path) -> tuple[int, int] | None:
     except FileNotFoundError:
         return None
     return found.st_dev, found.st_ino
+
+
+def _touch(path: Path) -> None:
+    """Make the file if there is none. What it holds is nobody else's business; SQLite gives its other files the same mode.
+
+    One that is there must not be opened: closing it again would end every lock that this process has on it, SQLite's own too.
+    """
+    with suppress(FileExistsError):
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
 
 
 # -- forks

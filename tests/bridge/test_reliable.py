@@ -280,7 +280,7 @@ def test_comes_and_goes(pusher: ReliablePusher, bridge: FakeBridge) -> None:
 
 
 def test_behind_what_another_has_left(address: str, spool: Path, bridge: FakeBridge) -> None:
-    """What waits in the spool goes first, whoever put it there: a newer update of that form goes behind it, another form's does not."""
+    """What waits in the spool goes first, whoever put it there: a newer update of that form follows it, another form's need not."""
     with ReliablePusher(address, spool=spool) as before:
         for n in range(30):
             assert before.push(FORM, version=n) is Outcome.SPOOLED

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -18,7 +17,7 @@ from tests.bridge.fake_bridge import FakeBridge
 from tests.bridge.test_reliable import FORM, WITHIN_S, until, versions
 from tests.support.node import free_port
 
-BRIDGE = str(Path(__file__).parents[2] / "bridge")
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2] / "bridge")}
 
 # Pushes to a form for ever, and says each version when it is acknowledged or spooled.
 PUSHES = """
@@ -41,90 +40,93 @@ def bridge() -> Iterator[FakeBridge]:
     bridge.stop()
 
 
-def started(script: str, *args: object) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-c", script, *map(str, args)],
-        env={**os.environ, "PYTHONPATH": BRIDGE},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+class Worker:
+    """A process that pushes to a form for ever. `said`: the versions that it was promised so far."""
+
+    def __init__(self, folder: Path, address: str, form: str, first: int = 0) -> None:
+        # A file, since what is in a pipe's buffers is lost to whoever reads on after a kill.
+        self._path = folder / f"said-{form}-{first}"
+        with self._path.open("w") as out:
+            self._process = subprocess.Popen(
+                [sys.executable, "-c", PUSHES, address, folder / "spool", form, str(first)], env=ENVIRONMENT, stdout=out
+            )
+
+    @property
+    def said(self) -> list[int]:
+        # The last line may be torn.
+        return [int(line) for line in self._path.read_text().split("\n")[:-1]]
+
+    def kill(self) -> list[int]:
+        """-9; what it had said by then."""
+        self._process.kill()
+        self._process.wait(60)
+        return self.said
 
 
 def ended(script: str, *args: object) -> tuple[int, str, str]:
-    with started(script, *args) as process:
-        out, err = process.communicate(timeout=60)
-    return process.returncode, out, err
-
-
-def killed(process: subprocess.Popen[str]) -> list[int]:
-    """Kill -9; what it had said by then."""
-    process.send_signal(signal.SIGKILL)
-    out, _ = process.communicate(timeout=60)
-    # The last line may be torn.
-    return [int(line) for line in out.split("\n")[:-1]]
+    """Exit code, output and errors."""
+    done = subprocess.run(
+        [sys.executable, "-c", script, *map(str, args)], env=ENVIRONMENT, capture_output=True, text=True, timeout=60, check=False
+    )
+    return done.returncode, done.stdout, done.stderr
 
 
 @pytest.mark.timeout(180)
 def test_killed(bridge: FakeBridge, tmp_path: Path) -> None:
-    """U38: processes that are killed -9 in mid-push, with the bridge there and away: what `push` had promised is in the journal, once
-    and in order."""
-    spool = tmp_path / "spool"
-    first = 0
+    """U38: processes that are killed -9 in mid-push, with the bridge there and away: what `push` had promised is in the journal,
+    once and in order."""
     promised: list[int] = []
-    for round in range(6):
-        (bridge.stop if round % 2 else bridge.start)()
-        with started(PUSHES, bridge.address, spool, FORM, first) as process:
-            assert process.stdout is not None
-            for _ in range(40 + 7 * round):
-                promised.append(int(process.stdout.readline()))
-            promised += killed(process)
-        # One push may have been under way: whether it arrives is open.
-        first = promised[-1] + 2
+    for turn in range(8):
+        if turn % 2 == 0:
+            bridge.start()
+        # One push may have been under way when the one before was killed: whether it arrives is open.
+        worker = Worker(tmp_path, bridge.address, FORM, promised[-1] + 2 if promised else 0)
+        try:
+            until(lambda: len(worker.said) > 40 + 7 * turn)  # noqa: B023 (called at once)
+        finally:
+            promised += worker.kill()
         bridge.stop()
     bridge.start()
-    with ReliablePusher(bridge.address, spool=spool) as pusher:
+    with ReliablePusher(bridge.address, spool=tmp_path / "spool") as pusher:
         assert pusher.flush(WITHIN_S)
     arrived = versions(bridge)
     assert arrived == sorted(set(arrived))
     assert set(promised) <= set(arrived)
-    assert len(promised) > 300
-    assert len(arrived) <= len(promised) + 6
+    assert len(arrived) <= len(promised) + 8
 
 
 @pytest.mark.timeout(180)
 def test_shared(bridge: FakeBridge, tmp_path: Path) -> None:
-    """Three processes share a spool while the bridge goes and comes; the one that drains is killed, and another takes its place."""
+    """Three processes share a spool while the bridge comes and goes; those that drain are killed, and another takes their place."""
     spool = tmp_path / "spool"
-    processes = [started(PUSHES, bridge.address, spool, f"{FORM}-{n}", 0) for n in range(3)]
+    workers = [Worker(tmp_path, bridge.address, f"{FORM}-{n}") for n in range(3)]
     try:
         until(lambda: Spool(spool).waiting().messages > 60)
-        said = [killed(processes[0]), [], []]
+        workers[0].kill()
         bridge.start()
         until(lambda: bridge.seen > 200)
         bridge.stop()
         until(lambda: Spool(spool).waiting().messages > 60)
+        workers[1].kill()
         bridge.start()
-        said[1] = killed(processes[1])
-        until(lambda: len(versions(bridge, f"{FORM}-1")) > len(said[1]) - 1)
-        said[2] = killed(processes[2])
+        # By the last one, for all.
+        until(lambda: len(versions(bridge, f"{FORM}-1")) >= len(workers[1].said))
     finally:
-        for process in processes:
-            process.kill()
-            process.communicate()
+        for worker in workers:
+            worker.kill()
     with ReliablePusher(bridge.address, spool=spool) as pusher:
         assert pusher.flush(WITHIN_S)
-    for n in range(3):
+    for n, worker in enumerate(workers):
         arrived = versions(bridge, f"{FORM}-{n}")
         assert arrived == list(range(len(arrived)))
-        assert len(said[n]) <= len(arrived) <= len(said[n]) + 1
+        assert len(worker.said) <= len(arrived) <= len(worker.said) + 1
 
 
 FORKS = """
 import os, sys, threading
 from formlock_push import ReliablePusher
 address, spool = sys.argv[1:]
-pusher = ReliablePusher(address, spool=spool, timeout_ms=200)
+pusher = ReliablePusher(address, spool=spool, timeout_ms=3000)
 form = "com.example.form.invoice."
 stop = threading.Event()
 def work(name):
@@ -152,8 +154,8 @@ print(codes, pusher.dropped)
 
 @pytest.mark.parametrize("there", [True, False])
 def test_fork(bridge: FakeBridge, tmp_path: Path, there: bool) -> None:
-    """A process forks while its threads push and its spool is open: parent and children all go on, and each one's updates are there
-    once and in order."""
+    """A process forks while its threads push and its spool is open: parent and children all go on, and each one's updates are
+    there once and in order."""
     spool = tmp_path / "spool"
     if there:
         bridge.start()
@@ -205,8 +207,8 @@ told()
 
 
 def test_full_disk(bridge: FakeBridge, tmp_path: Path) -> None:
-    """With no room for the spool, updates go to the bridge directly if it is there; else it is said that they are lost, and the request
-    goes on. With room again it spools again."""
+    """With no room for the spool, updates go to the bridge directly if it is there; else it is said that they are lost, and the
+    request goes on. With room again it spools again."""
     script = f"""
 import resource, sys
 from formlock_push import ReliablePusher
@@ -217,20 +219,20 @@ kinds = []
 for n in range(100):
     outcome = pusher.push("{FORM}", version=n, representation="x" * 10_000)
     if not kinds or kinds[-1] != outcome: kinds.append(outcome)
-print(*kinds, pusher.spooled + pusher.dropped)
+print(kinds[0], pusher.spooled > 2, pusher.dropped > 50, pusher.spooled + pusher.dropped)
 resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 print(pusher.push("{FORM}", version=100))
 """
     code, out, err = ended(script, bridge.address, tmp_path / "spool")
     assert code == 0, err
-    assert out == "spooled dropped 100\nspooled\n", err
+    assert out == "spooled True True 100\nspooled\n", err
     assert "dropped" in err
     bridge.start()
     with ReliablePusher(bridge.address, spool=tmp_path / "spool") as pusher:
         assert pusher.flush(WITHIN_S)
     arrived = versions(bridge)
-    assert arrived == [*range(len(arrived) - 1), 100]
-    assert len(arrived) > 5
+    assert arrived == sorted(set(arrived))
+    assert arrived[-1] == 100
 
 
 def test_import_is_light() -> None:
