@@ -3,6 +3,7 @@
 from formlock_push.keys import InvalidKeys, Keys
 from formlock_push.letter import Outcome
 from formlock_push.message import MAX_BYTES, Update
+from formlock_push.names import escape, topic, topic_of_type, unescape
 from formlock_push.pusher import DEFAULT_ADDRESS, Pusher
 from formlock_push.reliable import ACKNOWLEDGED_ADDRESS, ReliablePusher
 from formlock_push.spool import Bounds
@@ -18,4 +19,8 @@ __all__ = [
     "Pusher",
     "ReliablePusher",
     "Update",
+    "escape",
+    "topic",
+    "topic_of_type",
+    "unescape",
 ]
