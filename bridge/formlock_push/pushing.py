@@ -7,9 +7,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any, Generic, TypeVar
 
-from formlock_push.message import UPDATED, Update
-
-FORMS = "com.example.form."
+from formlock_push.message import MAX_IDS, UPDATED, Update
+from formlock_push.names import topic_of_type
 
 Result = TypeVar("Result")
 
@@ -76,7 +75,7 @@ class Pushing(ABC, Generic[Result]):
         """
         return self.deliver(
             Update(
-                form=type if "." in type else f"{FORMS}{type}.*",
+                form=_of_type(type),
                 change_set=change_set,
                 status=status,
                 id=id if id is not None else uuid.uuid4().hex,
@@ -85,6 +84,15 @@ class Pushing(ABC, Generic[Result]):
                 actor=actor,
                 redact=redact,
                 count=count,
-                ids=ids,
+                ids=ids if ids is None or len(ids) <= MAX_IDS else None,
             )
         )
+
+
+def _of_type(type: str) -> str:  # noqa: A002
+    if type.endswith(".*"):
+        return type
+    try:
+        return topic_of_type(type)
+    except ValueError:
+        return type  # the bridge refuses it, and the log says so

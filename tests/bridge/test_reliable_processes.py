@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from formlock_push import Outcome, ReliablePusher
+from formlock_push.__main__ import main
 from formlock_push.spool import Spool
 from tests.bridge.fake_bridge import FakeBridge
 from tests.bridge.test_reliable import FORM, WITHIN_S, until, versions
@@ -24,7 +25,7 @@ PUSHES = """
 import sys
 from formlock_push import ReliablePusher
 address, spool, form, first = sys.argv[1:]
-pusher = ReliablePusher(address, spool=spool, timeout_ms=200)
+pusher = ReliablePusher(address, spool=spool, timeout_ms=20_000)
 version = int(first)
 while True:
     assert pusher.push(form, version=version), version
@@ -126,7 +127,7 @@ FORKS = """
 import os, sys, threading
 from formlock_push import ReliablePusher
 address, spool = sys.argv[1:]
-pusher = ReliablePusher(address, spool=spool, timeout_ms=3000)
+pusher = ReliablePusher(address, spool=spool, timeout_ms=20_000)
 form = "com.example.form.invoice."
 stop = threading.Event()
 def work(name):
@@ -244,3 +245,23 @@ def test_import_is_light() -> None:
 def test_outcomes() -> None:
     """What is true arrives."""
     assert [bool(outcome) for outcome in Outcome] == [True, True, False, False]
+
+
+def test_command(bridge: FakeBridge, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """`status` tells what waits and what was refused, `drain` brings it to the bridge; both say by their code whether anything is left."""
+    spool = str(tmp_path / "spool")
+    assert main(["status", spool]) == 2
+    with ReliablePusher(bridge.address, spool=spool) as pusher:
+        for n in range(3):
+            assert pusher.push(FORM, version=n)
+    assert main(["status", spool]) == 1
+    assert capsys.readouterr().out.startswith("3 waiting (")
+    assert main(["drain", spool, "--address", bridge.address, "--timeout", "0.05"]) == 1
+    bridge.doing = lambda message: bridge.refuse(message) if message["version"] == 1 else bridge.take(message)
+    bridge.start()
+    capsys.readouterr()
+    assert main(["drain", spool, "--address", bridge.address, "--timeout", str(WITHIN_S)]) == 0
+    told = capsys.readouterr().out
+    assert told.startswith("2 drained, 1 refused\n0 waiting (0 bytes)\n")
+    assert "not_allowed: This key may not push invoices" in told
+    assert versions(bridge) == [0, 2]
