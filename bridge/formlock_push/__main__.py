@@ -1,4 +1,4 @@
-"""`python -m formlock_push status SPOOL` and `... drain SPOOL`: for whoever looks after a spool, or has to empty one that nobody uses."""
+"""`python -m formlock_push status SPOOL` and `... drain SPOOL`: for whoever looks after a spool, or empties one nobody uses."""
 
 from __future__ import annotations
 
@@ -37,9 +37,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m formlock_push", description="Looks after the spool of a ReliablePusher.")
     commands = parser.add_subparsers(dest="do", required=True, metavar="COMMAND")
     status = commands.add_parser("status", help="what waits, and what was refused")
-    drain = commands.add_parser(
-        "drain", help="bring what waits to the bridge, beside the programs that use the spool or without them"
-    )
+    drain = commands.add_parser("drain", help="bring what waits to the bridge, beside the programs that use the spool")
     drain.add_argument("--address", default=ACKNOWLEDGED_ADDRESS, help="the bridge's (%(default)s)")
     drain.add_argument("--keys", type=Path, help="this backend's keys, as `formlock keys` writes them")
     drain.add_argument("--timeout", type=float, default=PATIENCE_S, metavar="SECONDS", help="give up after (%(default)g)")

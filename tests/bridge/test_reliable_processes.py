@@ -15,9 +15,10 @@ from formlock_push import Outcome, ReliablePusher
 from formlock_push.__main__ import main
 from formlock_push.spool import Spool
 from tests.bridge.fake_bridge import FakeBridge
-from tests.bridge.test_reliable import FORM, WITHIN_S, until, versions
+from tests.bridge.test_reliable import FORM, SLACK_S, WITHIN_S, until, versions
 from tests.support.node import free_port
 
+LINGER_S = 0.5
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2] / "bridge")}
 
 # Pushes to a form for ever, and says each version when it is acknowledged or spooled.
@@ -184,25 +185,18 @@ def test_exit(bridge: FakeBridge, tmp_path: Path, closing: str, state: str) -> N
     script = f"""
 import sys, time
 from formlock_push import ReliablePusher
-pusher = ReliablePusher(sys.argv[1], spool=sys.argv[2], timeout_ms=200)
+pusher = ReliablePusher(sys.argv[1], spool=sys.argv[2], timeout_ms=4_000)
 for n in range(20): assert pusher.push("{FORM}", version=n)
-ended = time.monotonic()
 {closing}
-import atexit
-# Called last of all: what the exit took.
-def told(): print(time.monotonic() - ended)
-atexit._ncallbacks()
-told()
+print(time.monotonic())  # the machine's, for all processes
 """
     if state == "silent":
         bridge.doing = bridge.ignore
     if state != "away":
         bridge.start()
-    began = time.monotonic()
     code, out, err = ended(script, bridge.address, tmp_path / "spool")
     assert (code, err) == (0, "")
-    assert float(out) < 1.0
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - float(out) < LINGER_S + SLACK_S
     waiting = Spool(tmp_path / "spool").waiting().messages
     assert waiting == (0 if state == "there" else 20)
 
@@ -248,7 +242,7 @@ def test_outcomes() -> None:
 
 
 def test_command(bridge: FakeBridge, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """`status` tells what waits and what was refused, `drain` brings it to the bridge; both say by their code whether anything is left."""
+    """`status` tells what waits and what was refused, `drain` brings it to the bridge; the code says whether anything is left."""
     spool = str(tmp_path / "spool")
     assert main(["status", spool]) == 2
     with ReliablePusher(bridge.address, spool=spool) as pusher:
