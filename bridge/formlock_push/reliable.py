@@ -24,7 +24,7 @@ from formlock_push.keeper import Counted, Keeper
 from formlock_push.keys import Keys
 from formlock_push.letter import Answer, Letter, Outcome
 from formlock_push.line import Line
-from formlock_push.message import MAX_BYTES, Update
+from formlock_push.message import Update
 from formlock_push.pushing import Pushing
 from formlock_push.spool import Bounds, Spool, Unusable
 
@@ -34,8 +34,6 @@ LINGER_MS = 500
 # This part of the time-out is not waited for the bridge but kept for the spool's disk: an fsync takes 1-20 ms, on a busy disk more.
 RESERVED = 0.25
 LOG_EVERY_S = 10.0
-# What the bridge takes as an id or a source.
-MAX_NAME_LENGTH = 200
 
 _log = logging.getLogger("formlock_push")
 
@@ -139,13 +137,9 @@ class ReliablePusher(Pushing[Outcome]):
             id=update.id if update.id else uuid.uuid4().hex,
             source=update.source if update.source is not None else self._source,
         )
-        name, source = named.id or "", named.source or ""
-        if len(name) > MAX_NAME_LENGTH or len(source) > MAX_NAME_LENGTH:
-            raise ValueError(f"an id or source of more than {MAX_NAME_LENGTH} characters")
+        # Raises for whatever the bridge would refuse, so that it costs no round trip and blocks nothing in the spool.
         data = named.encode()
-        if len(data) > MAX_BYTES:
-            raise ValueError(f"{len(data)} bytes are more than {MAX_BYTES}")
-        return Letter(named.form, source, name, data)
+        return Letter(named.form, named.source or "", named.id or "", data)
 
     def _open_office(self) -> _Office:
         office = self._office
