@@ -195,8 +195,9 @@ class Line:
             # What was on this connection gets no answer any more, and nobody need wait for the next one.
             self._turn(up=False)
             self._lose()
-            if what in _REFUSED_BY_KEY:
-                self._say("the bridge at %s does not let us in: the keys are not right", self._address)
+            # A bridge that dies in mid-handshake looks the same as one that does not know our key.
+            if what in _REFUSED_BY_KEY and (self._keys is not None or what != zmq.Event.HANDSHAKE_FAILED_NO_DETAIL):
+                self._say("the bridge at %s has ended the connection before it stood: the keys may not be right", self._address)
 
     def _turn(self, *, up: bool) -> None:
         if self.up is not up:
