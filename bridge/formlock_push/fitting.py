@@ -1,4 +1,4 @@
-"""An update as it can be told: what the bridge would refuse for its contents goes out without them, so that the form is at least reloaded."""
+"""An update as it can be told: without contents that the bridge would refuse, so that the form is at least reloaded."""
 
 from __future__ import annotations
 

@@ -38,6 +38,9 @@ class Update:
     origin: str | None = None
     actor: Mapping[str, str] | str | None = None
     representation: Mapping[str, Any] | str | None = None
+    redact: Mapping[str, str] | None = None
+    count: int | None = None
+    ids: Sequence[str] | None = None
 
     def facts(self) -> dict[str, Any]:
         """What was said, by name: no key for what was left out."""

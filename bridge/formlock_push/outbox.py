@@ -1,10 +1,10 @@
 """The transactional outbox: an update is a row that is written in the same transaction as the change that it tells of.
 
-Either both are committed or neither is, so nothing is told that was rolled back, and nothing that was committed is lost, whatever dies
-in between. A relay (`formlock_push.relay`, the command `formlock-relay`) takes the rows to the bridge, acknowledged, and marks them.
+Either both are committed or neither is, so nothing is told that was rolled back, and nothing that was committed is lost, whatever
+dies in between. A relay (`formlock_push.relay`, the command `formlock-relay`) takes the rows to the bridge and marks them.
 
-The table is the contract; who writes it (SQLAlchemy, Django, plain SQL from any language) doesn't matter. Times are milliseconds since
-1970 as whole numbers: they need no time zone, and no driver reads them in its own way.
+The table is the contract; who writes it (SQLAlchemy, Django, plain SQL from any language) doesn't matter. Times are milliseconds
+since 1970 as whole numbers: they need no time zone, and no driver reads them in its own way.
 
     id          rises by itself
     source      who reports it, "" when nobody in particular   } together they are what the bridge
@@ -53,13 +53,15 @@ class Row:
         return {name: getattr(self, name) for name in self.__slots__}
 
 
-def row_of(update: Update, *, at_ms: int) -> Row:
-    """The row that tells this update, which gets an id when it has none, and loses contents that can't be told.
+def row_of(update: Update, *, at_ms: int, source: str | None = None) -> Row:
+    """The row that tells this update, which gets an id (and this source) when it has none, and loses contents that can't be told.
 
     Raises TypeError or ValueError when it can't be told at all.
     """
     if update.id is None:
         update = replace(update, id=uuid.uuid4().hex)
+    if update.source is None:
+        update = replace(update, source=source)
     told, message = fitting(update)
     return Row(
         source=_column(told.source),

@@ -1,12 +1,12 @@
 """The relay: takes what is pending in an outbox to the bridge, acknowledged, and marks it. Whatever dies, it goes on where it was.
 
-- At least once: a row is marked after its answer. What was acknowledged and not marked (the relay was killed in between) is sent again
-  and is known to the bridge by (source, message_id), so it is told once.
+- At least once: a row is marked after its answer. What was acknowledged and not marked (the relay was killed in between) is sent
+  again and is known to the bridge by (source, message_id), so it is told once.
 - In order per form: of one form one row is on its way at a time, and the next one follows its answer. Many forms are on their way
   at once. A row that the bridge refuses for good is marked with the reason and holds nobody up.
 - When the bridge is away or busy nothing is sent until a pause is over; nothing is lost by that, and the pauses grow to 5 s.
-- One relay works, others wait to follow it. That is thrift: two would send the same rows in the same order, and the bridge would know
-  the repetitions.
+- One relay works, others wait to follow it. That is thrift: two would send the same rows in the same order, and the bridge would
+  know the repetitions.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ class Relay:
         answer_s: float = ANSWER_S,
         window: int = WINDOW,
     ) -> None:
-        """`connect`: see `relay_databases.connector`. `keep_s`: for how long acknowledged rows are kept; 0: they are deleted at once."""
+        """`connect`: see `relay_databases.connector`. `keep_s`: how long acknowledged rows are kept; 0: deleted at once."""
         self.sent = 0
         self.repeated = 0
         self.refused = 0

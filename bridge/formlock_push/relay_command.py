@@ -57,7 +57,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--address", default=DEFAULT_ADDRESS, help="the bridge's acknowledged way in (%(default)s)")
     parser.add_argument(
-        "--keep", metavar="TIME", type=_time, default=_time("1d"), help="how long acknowledged rows are kept: 0, 90s, 30m, 12h, 7d (1d)"
+        "--keep",
+        metavar="TIME",
+        type=_time,
+        default=_time("1d"),
+        help="how long acknowledged rows are kept: 0, 90s, 30m, 12h, 7d (1d)",
     )
     what = parser.add_mutually_exclusive_group()
     what.add_argument("--once", action="store_true", help="relay what is pending now, and end")

@@ -50,7 +50,7 @@ class Database(Protocol):
     """One connection, used by one thread. Its driver's errors pass; after one, the connection is closed and another one opened."""
 
     def lead(self) -> bool:
-        """Whether this is the relay that works now; asked again and again. Two that work for a moment do no harm (see `relay.py`)."""
+        """Whether this is the relay that works now; asked again and again. Two of them do no harm (see `relay.py`)."""
 
     def pending(self, limit: int) -> Sequence[Pending]:
         """The first pending rows, by id."""
@@ -184,9 +184,8 @@ class Sqlite(_Leased):
 class Mysql(_Leased):
     """`connection`: of `pymysql`, with `autocommit=True`."""
 
-    make_table = (
-        f"CREATE TABLE IF NOT EXISTS {LEASE_TABLE} (name VARCHAR(20) PRIMARY KEY, holder VARCHAR(32) NOT NULL, until_ms BIGINT NOT NULL)"
-    )
+    make_table = f"CREATE TABLE IF NOT EXISTS {LEASE_TABLE}"
+        " (name VARCHAR(20) PRIMARY KEY, holder VARCHAR(32) NOT NULL, until_ms BIGINT NOT NULL)"
     # Assignments are done from left to right: `until_ms` sees the holder as it then is.
     upsert = (
         f"INSERT INTO {LEASE_TABLE} (name, holder, until_ms) SELECT 'relay', new.holder, new.until_ms"  # noqa: S608
@@ -197,8 +196,11 @@ class Mysql(_Leased):
 
 
 class Postgresql(_Sql):
-    """`connection`: of `psycopg`, with `autocommit=True`. Who has the advisory lock leads, and it ends with its connection: a relay that
-    is killed is followed at once. A pooler that hands a connection on after each transaction can't be between."""
+    """`connection`: of `psycopg`, with `autocommit=True`.
+
+    Who has the advisory lock leads, and it ends with its connection: a relay that is killed is followed at once. A pooler that hands
+    connections on after each transaction can't be between.
+    """
 
     def __init__(self, connection: Any, *, table: str = TABLE) -> None:
         super().__init__(connection, table=table)
@@ -224,9 +226,10 @@ class Postgresql(_Sql):
 
 
 def connector(url: str) -> Callable[[], Database]:
-    """What opens connections: `sqlite:///FILE` (`sqlite:////absolute/file`), `postgresql://...`, `mysql://...`; as SQLAlchemy has them.
+    """What opens connections: `sqlite:///FILE` (`sqlite:////absolute/file`), `postgresql://...`, `mysql://...`; as SQLAlchemy's URLs.
 
-    A driver's name in it (`postgresql+psycopg://`) is ignored. Raises ValueError for another database, ImportError without its driver.
+    A driver's name in it (`postgresql+psycopg://`) is ignored. Raises ValueError for another database, ImportError without its
+    driver.
     """
     parts = urlsplit(url)
     kind = parts.scheme.partition("+")[0]
