@@ -184,8 +184,10 @@ class Sqlite(_Leased):
 class Mysql(_Leased):
     """`connection`: of `pymysql`, with `autocommit=True`."""
 
-    make_table = f"CREATE TABLE IF NOT EXISTS {LEASE_TABLE}"
+    make_table = (
+        f"CREATE TABLE IF NOT EXISTS {LEASE_TABLE}"
         " (name VARCHAR(20) PRIMARY KEY, holder VARCHAR(32) NOT NULL, until_ms BIGINT NOT NULL)"
+    )
     # Assignments are done from left to right: `until_ms` sees the holder as it then is.
     upsert = (
         f"INSERT INTO {LEASE_TABLE} (name, holder, until_ms) SELECT 'relay', new.holder, new.until_ms"  # noqa: S608
@@ -226,7 +228,7 @@ class Postgresql(_Sql):
 
 
 def connector(url: str) -> Callable[[], Database]:
-    """What opens connections: `sqlite:///FILE` (`sqlite:////absolute/file`), `postgresql://...`, `mysql://...`; as SQLAlchemy's URLs.
+    """What opens connections: `sqlite:///FILE` (`sqlite:////absolute/file`), `postgresql://...`, `mysql://...`; as SQLAlchemy's.
 
     A driver's name in it (`postgresql+psycopg://`) is ignored. Raises ValueError for another database, ImportError without its
     driver.

@@ -60,8 +60,8 @@ class PartProvider(ChannelProvider, Protocol):
     """A record that is shown in another one's form, which it names by `formlock_channel`: a line of an invoice.
 
     `formlock_part` is what it is called there: `lines.3`. A change of its amount is told as the field `lines.3.amount` of that form,
-    with `[null, new]` when the line is new and `[old, null]` when it is gone. Name both by the record's own columns (`self.invoice_id`):
-    then a line that moves to another invoice is told in both.
+    with `[null, new]` when the line is new and `[old, null]` when it is gone. Name both by the record's own columns
+    (`self.invoice_id`): then a line that moves to another invoice is told in both.
     """
 
     def formlock_part(self) -> str | None: ...
