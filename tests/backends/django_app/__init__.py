@@ -1,0 +1,1 @@
+"""An application's records, as Django keeps them."""
