@@ -1,46 +1,17 @@
-"""Django in this process: set up once, with databases of each test's own."""
+"""What tests of Django need: databases of each test's own, and a pusher that keeps what it is given."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import django
 from django.apps import apps
-from django.conf import settings
 from django.db import connections
 
 from formlock_push import Update
-
-# Django refuses its ORM where an asyncio loop is installed in the thread; pytest-twisted leaves one.
-os.environ.setdefault("DJANGO_ALLOW_ASYNC_UNSAFE", "1")
-
-ALIASES = ("default", "other")
-
-if not settings.configured:
-    settings.configure(
-        SECRET_KEY="only for tests",
-        DATABASES={
-            alias: {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:", "OPTIONS": {"timeout": 0.1}} for alias in ALIASES
-        },
-        INSTALLED_APPS=[
-            "formlock_push.django",
-            "formlock_push.django_outbox",
-            "django.contrib.contenttypes",
-            "django.contrib.auth",
-            "tests.backends.django_app",
-        ],
-        DEFAULT_AUTO_FIELD="django.db.models.BigAutoField",
-        USE_TZ=True,
-        ROOT_URLCONF="tests.backends.django_app.urls",
-        ALLOWED_HOSTS=["testserver"],
-        # Each test installs its own hook.
-        FORMLOCK={"PUSH": None, "RECEIPT_KEY": "k" * 43},
-    )
-    django.setup()
+from tests.backends.django_app import ALIASES
 
 
 class Sent(list[Update]):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import pickle
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,14 @@ from tests.backends.django_support import Sent, databases
 
 class Undo(Exception):
     """Rolls back what it passes through."""
+
+
+@contextmanager
+def undone(using: str = "default") -> Iterator[None]:
+    """A transaction, or a savepoint within one, that is rolled back in the end."""
+    with suppress(Undo), transaction.atomic(using):
+        yield
+        raise Undo
 
 
 @pytest.fixture(autouse=True)
@@ -208,9 +217,8 @@ def test_one_update_per_transaction(sent: Sent, invoice: Invoice) -> None:
 def test_rolled_back(sent: Sent, invoice: Invoice) -> None:
     """U35: what is rolled back is never told, and does not count as known afterwards: the same value saved again is a change."""
     invoice.amount = 5
-    with pytest.raises(Undo), transaction.atomic():
+    with undone():
         invoice.save()
-        raise Undo
     assert sent.take() == []
     invoice.save()
     assert sent.take() == [("invoice.1", "updated", {"amount": (120, 5)})]
@@ -221,13 +229,12 @@ def test_savepoints(sent: Sent, invoice: Invoice) -> None:
     with transaction.atomic():
         invoice.amount = 1
         invoice.save()
-        with pytest.raises(Undo), transaction.atomic():
+        with undone():
             invoice.amount = 2
             invoice.save()
             with transaction.atomic():
                 invoice.state = "paid"
                 invoice.save()
-            raise Undo
         with transaction.atomic(), transaction.atomic():
             Line.objects.create(invoice=invoice, position=1, text="x")
         invoice.refresh_from_db()
@@ -242,18 +249,16 @@ def test_the_last_thing_is_a_rolled_back_savepoint(sent: Sent, invoice: Invoice)
     with transaction.atomic():
         invoice.amount = 1
         invoice.save()
-        with pytest.raises(Undo), transaction.atomic():
+        with undone():
             invoice.amount = 2
             invoice.save()
-            raise Undo
     assert sent.take() == [("invoice.1", "updated", {"amount": (120, 1)})]
 
 
 def test_failed_statement(sent: Sent) -> None:
     """A save that the database refuses is no change."""
     with pytest.raises(IntegrityError), transaction.atomic():
-        Plain(a=1, b=2).save()
-        Plain(a=None, b=2).save()
+        Plain.objects.bulk_create([Plain(a=1, b=2), Plain(a=None, b=2)], batch_size=1)
     assert sent.take() == []
 
 
@@ -263,10 +268,14 @@ def test_others_callbacks(sent: Sent, invoice: Invoice) -> None:
     def broken() -> None:
         raise Undo
 
+    def commit() -> None:
+        with transaction.atomic():
+            transaction.on_commit(broken)
+            invoice.save()
+
     invoice.amount = 1
-    with pytest.raises(Undo), transaction.atomic():
-        transaction.on_commit(broken)
-        invoice.save()
+    with pytest.raises(Undo):
+        commit()
     assert sent.take() == [("invoice.1", "updated", {"amount": (120, 1)})]
     with transaction.atomic():
         invoice.amount = 2
@@ -312,15 +321,13 @@ def test_a_record_that_fails(monkeypatch: pytest.MonkeyPatch, invoice: Invoice) 
 
 def test_databases(sent: Sent) -> None:
     """Each database has its own transactions; the same key in another one is another record."""
-    with pytest.raises(Undo), transaction.atomic("other"), transaction.atomic():
+    with undone("other"), transaction.atomic():
         Plain.objects.using("other").create(pk=1, a=1, b=1)
-        raise Undo
-    with pytest.raises(Undo), transaction.atomic("other"):
+    with undone("other"):
         with transaction.atomic():
             plain = Plain.objects.create(pk=1, a=1, b=1)
         assert [entry[:2] for entry in sent.take()] == [("plain.1", "inserted")]
         Plain.objects.using("other").create(pk=2, a=1, b=1)
-        raise Undo
     assert sent.take() == []
     plain.a = 2
     plain.save(using="other")
@@ -433,9 +440,8 @@ def test_many_to_many(sent: Sent, invoice: Invoice) -> None:
     for change in changes:
         change()
         assert sent.take() == [("invoice.1", "updated", None)]
-    with pytest.raises(Undo), transaction.atomic():
+    with undone():
         invoice.tags.set(tags)
-        raise Undo
     assert sent.take() == []
 
 
@@ -468,9 +474,8 @@ def test_queryset_update(sent: Sent, invoice: Invoice) -> None:
     assert sent.take() == [("invoice.2", "updated", None)]
     assert Invoice.objects.filter(pk=2).update(secret="not told", version=F("version") + 1) == 1
     assert sent.take() == []
-    with pytest.raises(Undo), transaction.atomic():
+    with undone():
         Invoice.objects.update(amount=0)
-        raise Undo
     assert sent.take() == []
     # The condition no longer finds them afterwards.
     Invoice.objects.filter(state="open").order_by("-pk").update(state="closed")
@@ -559,10 +564,9 @@ def test_jobs(invoice: Invoice) -> None:
 
 def test_after_a_muted_transaction(sent: Sent, invoice: Invoice) -> None:
     """What was changed silently inside a transaction may have been rolled back: the next change of it has no old value to tell."""
-    with pytest.raises(Undo), transaction.atomic(), muted():
+    with undone(), muted():
         invoice.amount = 1
         invoice.save()
-        raise Undo
     invoice.save()
     assert sent.take() == [("invoice.1", "updated", None)]
 
@@ -589,9 +593,8 @@ def test_threads(sent: Sent) -> None:
         try:
             with transaction.atomic():
                 Plain.objects.create(pk=number, a=1, b=1)
-                with pytest.raises(Undo), transaction.atomic():
+                with undone():
                     Plain.objects.create(pk=number + 100, a=1, b=1)
-                    raise Undo
         finally:
             connections.close_all()
 

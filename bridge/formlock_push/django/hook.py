@@ -154,18 +154,20 @@ class Hook:
         model = type(instance)
         pairs = k.inserted(model, new) if created else k.pairs_of(model, old, new)
         change = Change(status=INSERTED if created else UPDATED, form=None, pairs=pairs, acting=who)
-        if change.nothing:
+        # A column that is not told may still say where the record belongs.
+        differs = {name for name, value in new.items() if old and name in old and not same(old[name], value)}
+        if change.nothing and not differs:
             return []
         name = self.name(instance)
-        before = self._name_before(instance, old, pairs) if old and pairs and not created else None
+        before = self._name_before(instance, old or {}, differs) if differs and not created else None
         if before is None or before == name or before.form is None:
-            return [self._completed(change, name, instance)]
+            return [] if change.nothing else [self._completed(change, name, instance)]
         if before.part is not None:
             left = replace(change, status=DELETED, form=before.form, part=before.part, pairs=k.removed(model, old or {}))
             arrived = replace(change, status=INSERTED, pairs=k.inserted(model, {**(old or {}), **new}))
             return [left, self._completed(arrived, name, instance)] if name.form is not None else [left]
         if name.form is None or before.form == name.form:
-            return [self._completed(change, name, instance)]
+            return [] if change.nothing else [self._completed(change, name, instance)]
         return [self._completed(change, name, instance), replace(change, form=before.form, part="", pairs=None)]
 
     def _completed(self, change: Change, name: Name, instance: Model) -> Change:
@@ -177,14 +179,14 @@ class Hook:
             representation=self._representation(instance) if name.part is None else None,
         )
 
-    def _name_before(self, instance: Model, old: Mapping[str, Any], pairs: Mapping[str, Any]) -> Name | None:
-        """As the record was named with its old values; None when it can't say."""
+    def _name_before(self, instance: Model, old: Mapping[str, Any], differs: Collection[str]) -> Name | None:
+        """As the record was named with its old values, by attribute; None when it can't say."""
         earlier = copy.copy(instance)
         for field in k.shape_of(type(instance)).fields:
             if field.attname not in old:
                 continue
             earlier.__dict__[field.attname] = old[field.attname]
-            if field.is_relation and field.name in pairs and field.is_cached(earlier):
+            if field.is_relation and field.attname in differs and field.is_cached(earlier):
                 field.delete_cached_value(earlier)
         try:
             return _name(earlier)

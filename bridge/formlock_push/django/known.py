@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,9 +19,10 @@ _KNOWN = "formlock_known"
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """Of a model: its columns that are told, the one with the version, and the table that names its records."""
+    """Of a model: its columns, the names of those that are told, the one with the version, and the table that names its records."""
 
     fields: tuple[Field[Any, Any], ...]
+    told: frozenset[str]
     version: str | None
     root: str
 
@@ -44,15 +45,22 @@ def shape_of(model: type[Model]) -> Shape:
     return shape
 
 
+def told(model: type[Model]) -> Iterator[Field[Any, Any]]:
+    """The columns whose changes are told."""
+    shape = shape_of(model)
+    return (field for field in shape.fields if field.name in shape.told)
+
+
 def _shape(model: type[Model]) -> Shape:
     version = getattr(model, "formlock_version", None)
     left_out = {version, *getattr(model, "formlock_leave_out", ())}
-    told = [field for field in model._meta.concrete_fields if not _silent(field) and field.name not in left_out]
+    fields = [field for field in model._meta.concrete_fields if not _silent(field)]
     root = model._meta.concrete_model
     while root._meta.parents:
         root = next(iter(root._meta.parents))
     return Shape(
-        fields=tuple(told),
+        fields=tuple(fields),
+        told=frozenset(field.name for field in fields) - left_out,
         version=model._meta.get_field(version).attname if version else None,
         root=root._meta.label,
     )
@@ -132,7 +140,7 @@ def written(instance: Model, only: Collection[str] | None = None) -> dict[str, A
 
 
 def values_of(instance: Model, only: Collection[str] | None = None) -> dict[str, Any]:
-    """The told columns that are loaded, by their attributes' names; `only`: the fields or attributes to look at."""
+    """The columns that are loaded, by their attributes' names; `only`: the fields or attributes to look at."""
     data = instance.__dict__
     return {
         field.attname: _kept(data[field.attname])
@@ -151,7 +159,7 @@ def pairs_of(model: type[Model], old: Mapping[str, Any] | None, new: Mapping[str
     if old is None:
         return None
     pairs: dict[str, tuple[Any, Any]] = {}
-    for field in shape_of(model).fields:
+    for field in told(model):
         name = field.attname
         if name not in new:
             continue
@@ -166,14 +174,14 @@ def inserted(model: type[Model], new: Mapping[str, Any]) -> Pairs:
     """Of a new record: what is not empty."""
     return {
         field.name: (None, new[field.attname])
-        for field in shape_of(model).fields
+        for field in told(model)
         if field.attname in new and new[field.attname] is not None and not is_unknown(new[field.attname])
     }
 
 
 def removed(model: type[Model], old: Mapping[str, Any]) -> Pairs:
     """Of a record that is gone: what was not empty."""
-    return {field.name: (old[field.attname], None) for field in shape_of(model).fields if old.get(field.attname) is not None}
+    return {field.name: (old[field.attname], None) for field in told(model) if old.get(field.attname) is not None}
 
 
 def version_of(instance: Model) -> int | str | None:
