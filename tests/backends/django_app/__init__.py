@@ -11,7 +11,12 @@ if not settings.configured:
     settings.configure(
         SECRET_KEY="only for tests",
         DATABASES={
-            alias: {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:", "OPTIONS": {"timeout": 0.1}} for alias in ALIASES
+            alias: {
+                "ENGINE": "django.db.backends.sqlite3",
+                "NAME": ":memory:",
+                "OPTIONS": {"timeout": 0.1, "init_command": "PRAGMA synchronous=OFF"},
+            }
+            for alias in ALIASES
         },
         INSTALLED_APPS=[
             "formlock_push.django",
