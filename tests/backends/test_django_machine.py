@@ -124,6 +124,17 @@ class Walk(RuleBasedStateMachine):
         thing.save(update_fields=[field] if only else None)
         self.now.table[number][field] = value
 
+    @rule(number=NUMBERS, field=st.sampled_from(FIELDS), value=VALUES)
+    def change_in_vain(self, number: int, field: str, value: int) -> None:
+        """By an object that lives on, and would say that nothing is new when the same is saved again."""
+        if number not in self.now.table:
+            return
+        thing = self.thing(number, fresh=False)
+        self.enter()
+        setattr(thing, field, value)
+        thing.save()
+        self.leave(undo=True)
+
     @rule(number=NUMBERS, field=st.sampled_from(FIELDS))
     def compute(self, number: int, field: str) -> None:
         if number not in self.now.table:
