@@ -124,9 +124,9 @@ class Walk(RuleBasedStateMachine):
         thing.save(update_fields=[field] if only else None)
         self.now.table[number][field] = value
 
-    @rule(number=NUMBERS, field=st.sampled_from(FIELDS), value=VALUES)
-    def change_in_vain(self, number: int, field: str, value: int) -> None:
-        """By an object that lives on, and would say that nothing is new when the same is saved again."""
+    @rule(number=NUMBERS, field=st.sampled_from(FIELDS), value=VALUES, again=st.booleans())
+    def change_in_vain(self, number: int, field: str, value: int, again: bool) -> None:
+        """By an object that lives on: when the same is saved again, it is a change after all."""
         if number not in self.now.table:
             return
         thing = self.thing(number, fresh=False)
@@ -134,6 +134,9 @@ class Walk(RuleBasedStateMachine):
         setattr(thing, field, value)
         thing.save()
         self.leave(undo=True)
+        if again:
+            thing.save()
+            self.now.table[number][field] = value
 
     @rule(number=NUMBERS, field=st.sampled_from(FIELDS))
     def compute(self, number: int, field: str) -> None:
