@@ -250,7 +250,7 @@ def test_lower_id_is_committed_later(postgres_server: PostgresServer) -> None:
 
 
 def test_two_that_change_one_record(postgres_server: PostgresServer) -> None:
-    """Of two transactions that change one record the later one waits for the row, so the ids of its form have the order of the commits."""
+    """Of two transactions that change one record the later one waits for the row, so its id is the higher one."""
     with FakeBridge() as bridge, postgres_server.database() as name:
         engine = create_engine(postgres_server.url(name, "+psycopg"))
         Base.metadata.create_all(engine)
