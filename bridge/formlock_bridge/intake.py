@@ -1,11 +1,13 @@
 """What backends push, read: bytes in, an `Update` or a `Rejected` with its reason out. Pure; nothing that is sent can raise here.
 
-The article's message is valid as it is: `{"status": ..., "channel": ..., "change_set": ...}`. Unknown keys are ignored, null and
-the empty text are as if left out, and of a key that is given twice the last counts, as in PHP and JavaScript.
+The article's message is valid as it is: `{"status": ..., "channel": ..., "change_set": ...}`; `"v": 1` says that the sender knows
+docs/reference/updates.md. Unknown keys are ignored, null and the empty text are as if left out, and of a key that is given twice the
+last counts, as in PHP and JavaScript.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -15,12 +17,15 @@ import msgspec
 
 from formlock.depth import MAX_DEPTH, deeper_than
 from formlock.errors import InvalidForm
-from formlock.uris import Uris
-from formlock_push.message import MAX_BYTES, UPDATED, Update
+from formlock.uris import Uris, is_part
+from formlock_push.message import MAX_BYTES, MAX_IDS, UPDATED, VERSION, Update
 
 MAX_TEXT_LENGTH = 200
+MAX_REDACTED_FIELDS = 64
 # Browsers count exactly up to here.
 MAX_VERSION = 2**53 - 1
+
+_RIGHT = re.compile(r"[a-z0-9_.-]{1,64}")
 
 _decode = msgspec.json.Decoder().decode
 
@@ -49,6 +54,45 @@ class Reason(StrEnum):
     INVALID_ORIGIN = "invalid_origin"
     INVALID_ACTOR = "invalid_actor"
     INVALID_REPRESENTATION = "invalid_representation"
+    INVALID_REDACT = "invalid_redact"
+    INVALID_COUNT = "invalid_count"
+    INVALID_IDS = "invalid_ids"
+    NOT_BULK = "not_bulk"
+    NOT_SINGLE = "not_single"
+    NO_ID = "no_id"
+    NOT_ALLOWED = "not_allowed"
+
+
+SENTENCES: Mapping[Reason, str] = {
+    Reason.MULTIPART: "A message is one frame.",
+    Reason.EMPTY: "The message is empty.",
+    Reason.TOO_LARGE: f"A message has at most {MAX_BYTES} bytes.",
+    Reason.NOT_UTF8: "The message is not UTF-8.",
+    Reason.TOO_DEEP: f"The message is nested more than {MAX_DEPTH} levels deep.",
+    Reason.NOT_JSON: "The message is not JSON.",
+    Reason.NUMBER_OUT_OF_RANGE: "A number is larger than every client can be sent.",
+    Reason.NUL_TEXT: "A text begins with NUL, which WAMP keeps for itself.",
+    Reason.NOT_OBJECT: "The message is not an object.",
+    Reason.UNKNOWN_VERSION: f"Known versions of a message are 0 and {VERSION}.",
+    Reason.NO_FORM: "The message names no form.",
+    Reason.TWO_FORMS: "The message names two forms.",
+    Reason.INVALID_FORM: "The form is not the topic of one, such as com.example.form.invoice.42.",
+    Reason.INVALID_CHANGE_SET: "A change set is an object of pairs: {field: [old, new]}.",
+    Reason.INVALID_STATUS: f"A status is a text of one line, {MAX_TEXT_LENGTH} characters at most.",
+    Reason.INVALID_ID: f"An id is a text of one line, {MAX_TEXT_LENGTH} characters at most.",
+    Reason.INVALID_SOURCE: f"A source is a text of one line, {MAX_TEXT_LENGTH} characters at most.",
+    Reason.INVALID_VERSION: f"A version is a whole number of at most 53 bits, or a text of at most {MAX_TEXT_LENGTH} characters.",
+    Reason.INVALID_ORIGIN: f"An origin is a text of one line, {MAX_TEXT_LENGTH} characters at most.",
+    Reason.INVALID_ACTOR: "An actor is a user, or an object with user and name.",
+    Reason.INVALID_REPRESENTATION: "A representation is an object of values, or a text of HTML.",
+    Reason.INVALID_REDACT: f"redact is {{field: right}} of at most {MAX_REDACTED_FIELDS} fields; a right has a-z 0-9 _ . and -.",
+    Reason.INVALID_COUNT: "A bulk message has a count of at least 1.",
+    Reason.INVALID_IDS: f"ids is a list of at most {MAX_IDS} ids as in topics, no more than the count.",
+    Reason.NOT_BULK: "count and ids belong to a form that ends in .*.",
+    Reason.NOT_SINGLE: "version, representation and redact belong to a single form.",
+    Reason.NO_ID: "This way in needs an id.",
+    Reason.NOT_ALLOWED: "This key may not push to this form.",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,10 +176,13 @@ def _check(value: object) -> None:
 
 def _update(uris: Uris, message: Mapping[str, Any]) -> Update:
     # A later shape may ask for care that we don't know of, so we don't take it for this one.
-    if message.get("v") not in (None, 0):
+    version = message.get("v")
+    if version is not None and (isinstance(version, bool) or version not in (0, VERSION)):
         raise _NotValid(Reason.UNKNOWN_VERSION)
+    form, bulk = _form(uris, message)
+    count, ids = _many(message, bulk=bulk)
     return Update(
-        form=_form(uris, message),
+        form=form,
         change_set=_change_set(message.get("change_set")),
         status=_text(message.get("status"), Reason.INVALID_STATUS) or UPDATED,
         id=_text(message.get("id"), Reason.INVALID_ID),
@@ -144,20 +191,62 @@ def _update(uris: Uris, message: Mapping[str, Any]) -> Update:
         origin=_text(message.get("origin"), Reason.INVALID_ORIGIN),
         actor=_actor(message.get("actor")),
         representation=_representation(message.get("representation")),
+        # Without a version too: who forgets the `v` must not tell secrets by it.
+        redact=_redact(message.get("redact")),
+        count=count,
+        ids=ids,
     )
 
 
-def _form(uris: Uris, message: Mapping[str, Any]) -> str:
-    """The article's queue handler reads `form` while its entity subscriber sends `channel`: both are right here."""
+def _form(uris: Uris, message: Mapping[str, Any]) -> tuple[str, bool]:
+    """The topic, and whether it is that of a whole type.
+
+    The article's queue handler reads `form` while its entity subscriber sends `channel`: both are right here.
+    """
     given = [topic for key in ("form", "channel") if (topic := message.get(key)) is not None]
     if not given:
         raise _NotValid(Reason.NO_FORM)
     if len(given) == 2 and given[0] != given[1]:
         raise _NotValid(Reason.TWO_FORMS)
+    if isinstance(given[0], str) and given[0].endswith(".*"):
+        if uris.type_of(given[0].removesuffix("*")) is None:
+            raise _NotValid(Reason.INVALID_FORM)
+        return given[0], True
     try:
-        return uris.topic(uris.form(given[0]))
+        return uris.topic(uris.form(given[0])), False
     except InvalidForm:
         raise _NotValid(Reason.INVALID_FORM) from None
+
+
+def _many(message: Mapping[str, Any], *, bulk: bool) -> tuple[int | None, list[str] | None]:
+    """How many records a bulk message is about, and which."""
+    count, ids = message.get("count"), message.get("ids")
+    if not bulk:
+        if count is not None or ids is not None:
+            raise _NotValid(Reason.NOT_BULK)
+        return None, None
+    if any(message.get(key) not in (None, "", [], {}) for key in ("version", "representation", "redact")):
+        raise _NotValid(Reason.NOT_SINGLE)
+    if not isinstance(count, int) or isinstance(count, bool) or not 1 <= count <= MAX_VERSION:
+        raise _NotValid(Reason.INVALID_COUNT)
+    if ids is None:
+        return count, None
+    if not isinstance(ids, list) or len(ids) > min(MAX_IDS, count):
+        raise _NotValid(Reason.INVALID_IDS)
+    names = [str(one) if isinstance(one, int) and not isinstance(one, bool) else one for one in ids]
+    if not all(isinstance(name, str) and is_part(name) for name in names):
+        raise _NotValid(Reason.INVALID_IDS)
+    return count, names
+
+
+def _redact(given: object) -> dict[str, str] | None:
+    if given in (None, [], {}):
+        return None
+    if not isinstance(given, dict) or len(given) > MAX_REDACTED_FIELDS:
+        raise _NotValid(Reason.INVALID_REDACT)
+    if not all(isinstance(right, str) and _RIGHT.fullmatch(right) for right in given.values()):
+        raise _NotValid(Reason.INVALID_REDACT)
+    return given
 
 
 def _change_set(given: object) -> dict[str, list[Any]] | None:

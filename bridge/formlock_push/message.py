@@ -14,6 +14,11 @@ MAX_BYTES = 65_536
 
 UPDATED = "updated"
 
+# Of the shape below. The article's bare message, without a version, is taken for ever.
+VERSION = 1
+# Of one bulk message; more are only counted.
+MAX_IDS = 1_000
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Update:
@@ -27,6 +32,9 @@ class Update:
     - `origin`: the tab (or session) that saved; it need not be told what it did itself
     - `actor`: who did it: `{"user": ..., "name": ...}`, or only the user
     - `representation`: the new contents, `{field: value}` or a fragment of HTML
+    - `redact`: `{field: right}`: whoever lacks the right is told nothing of the field, not even its name
+    - `count`, `ids`: of a bulk message, whose form is `com.example.form.<type>.*`: how many records of the type have changed, and
+      which, as they are called in topics
     """
 
     form: str
@@ -48,7 +56,7 @@ class Update:
 
     def encode(self) -> bytes:
         """The message as JSON; raises TypeError or ValueError when a value has no form in it (an endless float, a broken text)."""
-        text = json.dumps(self.facts(), default=_plain, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+        text = json.dumps({"v": VERSION, **self.facts()}, default=_plain, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
         return text.encode("utf-8")
 
 

@@ -268,9 +268,8 @@ class Hook:
         """Where an outbox is written: after the last flush, in the outermost transaction. Fires for a savepoint's release too."""
         if self._writer is None:
             return
-        # A transaction that is committed around savepoints still open releases them in a moment; the event doesn't say whose it is.
-        # One that is being released is no longer active.
-        while (nested := session.get_nested_transaction()) is not None and nested.is_active:
+        # A transaction that is committed around savepoints still open releases them in a moment. The event doesn't say whose it is.
+        while (nested := session.get_nested_transaction()) is not None and not _is_changing(nested):
             nested.commit()
         if nested is not None:
             return
@@ -303,6 +302,8 @@ class Hook:
                 work.ledger(_around(transaction)).add_all(ledger)
             return
         if self._writer is not None:
+            if ledger is not None and (late := list(ledger.updates(self._bulk_limit))):
+                self._fail(f"{len(late)} updates were not written", RuntimeError("they came after the last moment to write them"))
             with self._counting:
                 self.pushed += work.written
                 self.bulk += work.written_bulk
@@ -392,6 +393,11 @@ def _boundary(session: Session) -> SessionTransaction:
     transaction = session.get_nested_transaction() or session.get_transaction()
     assert transaction is not None  # noqa: S101 (all that we hear of happens in one)
     return transaction
+
+
+def _is_changing(transaction: SessionTransaction) -> bool:
+    """Whether this very transaction is being committed. Nothing public says so: `is_active` is true until it is done."""
+    return getattr(transaction, "_current_fn", True) is not None
 
 
 def _around(transaction: SessionTransaction) -> SessionTransaction:

@@ -88,6 +88,7 @@ class Relay:
         """Relay until `stop` is set; then finish what is on its way."""
         pause_s = FIRST_PAUSE_S
         while not stop.is_set():
+            sent = self.sent
             try:
                 outcome = self._step(stop)
                 self._say(outcome)
@@ -105,6 +106,9 @@ class Relay:
                         continue
             except Exception as error:  # noqa: BLE001 (a driver's own; whatever it is, the rows are still there)
                 self._fail(error, pause_s)
+            if self.sent > sent:
+                # It takes some: then it is not away, and soon takes more.
+                pause_s = FIRST_PAUSE_S
             stop.wait(pause_s)
             pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
         self.close()

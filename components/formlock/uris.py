@@ -16,6 +16,11 @@ _PART = re.compile(rf"[A-Za-z0-9_:-]{{1,{MAX_PART_LENGTH}}}")
 _PLAIN = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-")
 
 
+def is_part(text: str) -> bool:
+    """Whether this can be a type, an id or a section in a topic."""
+    return _PART.fullmatch(text) is not None
+
+
 @dataclass(frozen=True, slots=True)
 class Uris:
     """The names under one configurable prefix (docs/reference/wamp.md)."""

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from formlock.uris import Uris
-from formlock_bridge.intake import Reason, Rejected, read
+from formlock_bridge.intake import SENTENCES, Reason, Rejected, read
 from formlock_push import MAX_BYTES, Update
 
 FORM = "com.example.form.invoice.42"
@@ -52,9 +52,10 @@ def test_rejected(golden: dict[str, Any]) -> None:
 
 
 def test_every_reason_has_its_example() -> None:
-    """The golden messages show every reason there is, but for the two that a text can't show."""
+    """The golden messages show every reason there is, but for those that lie not in the text; each has a sentence for the sender."""
     shown = {one["rejected"] for one in GOLDEN if "rejected" in one}
-    assert shown | {Reason.MULTIPART, Reason.TOO_LARGE} == set(Reason)
+    assert shown | {Reason.MULTIPART, Reason.TOO_LARGE, Reason.NO_ID, Reason.NOT_ALLOWED} == set(Reason)
+    assert set(SENTENCES) == set(Reason)
 
 
 def test_size() -> None:

@@ -50,7 +50,7 @@ def test_values(value: Any, sent: Any) -> None:
 
 def test_left_out() -> None:
     """What was not said is not sent."""
-    assert json.loads(Update(form=FORM).encode()) == {"form": FORM, "status": "updated"}
+    assert json.loads(Update(form=FORM).encode()) == {"v": 1, "form": FORM, "status": "updated"}
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), "\ud800"])

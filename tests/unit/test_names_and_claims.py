@@ -15,6 +15,7 @@ from formlock.errors import FormLockError, InvalidForm
 from formlock.guard import may
 from formlock.model import FormId
 from formlock.uris import Uris, escape, unescape
+from formlock_push import names
 
 URIS = Uris()
 VECTORS = json.loads((Path(__file__).parents[1] / "contract" / "escape.json").read_text())
@@ -30,6 +31,25 @@ def test_escape_as_everywhere(vector: dict[str, Any]) -> None:
         assert escape(vector["raw"]) == vector["part"]
         assert unescape(vector["part"]) == vector["raw"]
         assert URIS.form(f"com.example.form.x.{vector['part']}") == FormId("x", vector["part"])
+
+
+@pytest.mark.parametrize("vector", VECTORS, ids=lambda vector: vector["raw"][:12] or "empty")
+def test_escape_at_the_backend(vector: dict[str, Any]) -> None:
+    """U32: what a backend installs has the same function, and names whole topics by it."""
+    if vector["part"] is None:
+        with pytest.raises(ValueError, match="1 to 64 characters"):
+            names.escape(vector["raw"])
+    else:
+        assert names.escape(vector["raw"]) == vector["part"]
+        assert names.unescape(vector["part"]) == vector["raw"]
+        assert URIS.form(names.topic("x", vector["raw"])) == FormId("x", vector["part"])
+        assert URIS.form(names.topic("x", vector["raw"], "a.b")) == FormId("x", vector["part"], "a:2Eb")
+
+
+@pytest.mark.parametrize("part", ["", ":", ":4", ":zz", ":4g", "a:e4", "a.b", "ä"])
+def test_what_no_escape_gives_at_the_backend(part: str) -> None:
+    with pytest.raises(ValueError, match="nothing that escape gives"):
+        names.unescape(part)
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=8))
