@@ -34,7 +34,7 @@ class Migration(migrations.Migration):
                     models.Index(
                         fields=["id"],
                         name="formlock_outbox_pending",
-                        condition=models.Q(("sent_at__isnull", True), ("refused__isnull", True)),
+                        condition=models.Q(("refused__isnull", True), ("sent_at__isnull", True)),
                     )
                 ],
             },
