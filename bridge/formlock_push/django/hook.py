@@ -181,7 +181,11 @@ class Hook:
 
     def _name_before(self, instance: Model, old: Mapping[str, Any], differs: Collection[str]) -> Name | None:
         """As the record was named with its old values, by attribute; None when it can't say."""
-        earlier = copy.copy(instance)
+        # Not by `copy`, which for a model is a pickle.
+        earlier: Model = object.__new__(type(instance))
+        state = copy.copy(instance._state)
+        state.fields_cache = dict(instance._state.fields_cache)
+        earlier.__dict__.update(instance.__dict__, _state=state)
         for field in k.shape_of(type(instance)).fields:
             if field.attname not in old:
                 continue
