@@ -13,6 +13,9 @@ from django.db import connections
 from formlock_push import Update
 from tests.backends.django_app import ALIASES
 
+# By name, since its module can be imported only when Django is set up.
+Row = apps.get_model("formlock_outbox", "Row")
+
 
 class Sent(list[Update]):
     """Takes everything."""

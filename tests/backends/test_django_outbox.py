@@ -14,10 +14,9 @@ from django.db import DatabaseError, connection, transaction
 from formlock_push.django import muted
 from formlock_push.django.hook import Hook, install
 from formlock_push.django.outbox import Outbox
-from formlock_push.django_outbox.models import Row
 from formlock_push.outbox import create_statements
 from tests.backends.django_app.models import Invoice, Line
-from tests.backends.django_support import databases
+from tests.backends.django_support import Row, databases
 from tests.support.fake_bridge import FakeBridge
 
 
