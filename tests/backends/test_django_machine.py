@@ -69,6 +69,7 @@ class Walk(RuleBasedStateMachine):
         self.layers = [Layer({}, set(), set())]
         # Objects that live on, as they do in an application: what they have loaded may have been rolled back since.
         self.things: dict[int, Plain] = {}
+        self.read_at: dict[int, int] = {}
         self.enter()
         for number in there:
             self.insert(number, 0, 1, again=False)
@@ -94,11 +95,18 @@ class Walk(RuleBasedStateMachine):
     def leave(self, *, undo: bool) -> None:
         error = Exception() if undo else None
         self.blocks.pop().__exit__(type(error) if error else None, error, None)
+        for number, depth in list(self.read_at.items()):
+            if depth > len(self.blocks):
+                # What was read inside a block and rolled back with it was never there (docs/how-to/push-from-django.md: read it again).
+                if undo:
+                    self.things.pop(number, None)
+                self.read_at[number] = len(self.blocks)
 
     def thing(self, number: int, fresh: bool) -> Plain:
         thing = self.things.get(number)
         if fresh or thing is None or thing.pk is None:
             thing = self.things[number] = Plain.objects.get(pk=number)
+            self.read_at[number] = len(self.blocks)
         else:
             # Its values are what the row has, whatever was rolled back; what our code knows of it is its own affair.
             thing.a, thing.b = self.now.table[number]["a"], self.now.table[number]["b"]
@@ -114,6 +122,7 @@ class Walk(RuleBasedStateMachine):
             old.save()
         else:
             self.things[number] = Plain.objects.create(pk=number, a=a, b=b)
+            self.read_at[number] = 0
         self.now.table[number] = {"a": a, "b": b}
         if number in self.committed or any(number in layer.table for layer in self.layers[:-1]):
             self.now.reborn.add(number)
@@ -150,6 +159,8 @@ class Walk(RuleBasedStateMachine):
         thing.save()
         self.now.table[number][field] += 1
         self.now.unknown.add(number)
+        # Another object has not seen it: what that one tells starts from what it has loaded.
+        self.things.pop(number, None)
 
     @rule(number=NUMBERS)
     def delete(self, number: int) -> None:
