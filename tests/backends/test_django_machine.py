@@ -97,7 +97,7 @@ class Walk(RuleBasedStateMachine):
         self.blocks.pop().__exit__(type(error) if error else None, error, None)
         for number, depth in list(self.read_at.items()):
             if depth > len(self.blocks):
-                # What was read inside a block and rolled back with it was never there (docs/how-to/push-from-django.md: read it again).
+                # What was read inside a block and rolled back with it was never there.
                 if undo:
                     self.things.pop(number, None)
                 self.read_at[number] = len(self.blocks)
