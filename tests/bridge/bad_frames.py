@@ -262,4 +262,4 @@ def _bulk() -> Iterator[tuple[str, Any]]:
     yield "ids of one form", {"v": 1, "form": FORM, "ids": ["1"]}
     yield "the contents of many", {"v": 1, "form": MANY, "count": 1, "representation": {"a": 1}}
     yield "the version of many", {"v": 1, "form": MANY, "count": 1, "version": 1}
-    yield "secrets of many", {"v": 1, "form": MANY, "count": 1, "redact": {"a": "r"}}
+    yield "a change of many from a value", {"v": 1, "form": MANY, "count": 1, "change_set": {"a": [1, 2]}}
