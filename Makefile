@@ -51,6 +51,7 @@ bench/node_modules/.installed: bench/package-lock.json
 servers:
 	@sh tools/apt-install.sh chromium chromium
 	@sh tools/apt-install.sh php php-cli php-zmq
+	@ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || sh tools/apt-install.sh initdb postgresql
 
 # -- checks
 

@@ -59,6 +59,29 @@ def computes(state: InstanceState[Any]) -> bool:
     return any(isinstance(value, ClauseElement) or hasattr(type(value), "__clause_element__") for value in state.dict.values())
 
 
+def values_before(state: InstanceState[Any], columns: Collection[str]) -> dict[str, Any] | None:
+    """All values before the running flush; None when not all of them are loaded."""
+    values: dict[str, Any] = {}
+    for name in columns:
+        history = state.attrs[name].history
+        if history.has_changes():
+            if not history.deleted:
+                return None
+            values[name] = kept(history.deleted[0])
+        elif name in state.dict:
+            values[name] = kept(state.dict[name])
+        else:
+            return None
+    return values
+
+
+def values_now(state: InstanceState[Any], columns: Collection[str]) -> dict[str, Any] | None:
+    """All values as they are; None when not all of them are loaded, or one is computed by the database."""
+    if computes(state) or any(name not in state.dict for name in columns):
+        return None
+    return {name: kept(state.dict[name]) for name in columns}
+
+
 def pairs_of(state: InstanceState[Any], columns: Collection[str]) -> Pairs | None:
     """`{field: (old, new)}` of the running flush; None when an old value was never loaded."""
     pairs: dict[str, tuple[Any, Any]] = {}

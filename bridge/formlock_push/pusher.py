@@ -9,77 +9,60 @@ from __future__ import annotations
 import atexit
 import logging
 import os
+import sys
 import threading
 import time
-import uuid
 import weakref
-from collections.abc import Mapping, Sequence
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 import zmq
 
-from formlock_push.message import MAX_BYTES, UPDATED, Update
+from formlock_push.keys import Keys
+from formlock_push.message import MAX_BYTES, Update
+from formlock_push.pushing import Pushing
 
 DEFAULT_ADDRESS = "tcp://127.0.0.1:5555"
 LINGER_MS = 500
-SEND_TIMEOUT_MS = 200
+TIMEOUT_MS = 200
 # A burst of drops is one line in the log, a bridge that is down is one line in this time.
 LOG_EVERY_S = 10.0
 
 _log = logging.getLogger("formlock_push")
 
 
-class Pusher:
+class Pusher(Pushing[bool]):
     """Make one per process and use it from any thread, also after a fork. `sent` and `dropped` count what became of the updates.
 
     `sent` means handed over to ZeroMQ, which delivers in the background. Making one costs next to nothing; the connection is made
     with the first push. `close` is for those who like order: a pusher that is forgotten closes itself.
+
+    With `timeout_ms=0` a push never waits. In a thread that runs an asyncio loop it never does either: who waits there holds up all.
     """
 
     def __init__(
-        self, address: str = DEFAULT_ADDRESS, *, linger_ms: int = LINGER_MS, send_timeout_ms: int = SEND_TIMEOUT_MS
+        self,
+        address: str = DEFAULT_ADDRESS,
+        *,
+        linger_ms: int = LINGER_MS,
+        timeout_ms: int = TIMEOUT_MS,
+        keys: Keys | None = None,
     ) -> None:
         self.address = address
         self.sent = 0
         self.dropped = 0
         self._linger_ms = linger_ms
-        self._send_timeout_s = send_timeout_ms / 1000
+        self._timeout_s = timeout_ms / 1000
+        self._keys = keys
         self._line = _Line(os.getpid())
         self._quiet_until = float("-inf")
 
-    def push(
-        self,
-        form: str,
-        change_set: Mapping[str, Sequence[Any]] | None = None,
-        *,
-        status: str = UPDATED,
-        id: str | None = None,  # noqa: A002 (the message's own word)
-        source: str | None = None,
-        version: int | str | None = None,
-        origin: str | None = None,
-        actor: Mapping[str, str] | str | None = None,
-        representation: Mapping[str, Any] | str | None = None,
-    ) -> bool:
-        """Say that the record behind `form` has changed; see `Update` for the words. Call it after the commit (U35).
-
-        Returns whether it was handed over, within the send time-out. Whatever happens, nothing is raised into the caller's request.
-        """
-        update = Update(
-            form=form,
-            change_set=change_set,
-            status=status,
-            id=id if id is not None else uuid.uuid4().hex,
-            source=source,
-            version=version,
-            origin=origin,
-            actor=actor,
-            representation=representation,
-        )
-        return self.send(update)
-
     def send(self, update: Update) -> bool:
-        """As `push`, for an update that exists already."""
+        """As `push`, for an update that exists already. Returns whether it was handed over, within the time-out."""
+        return self.deliver(update)
+
+    def deliver(self, update: Update) -> bool:
+        """As `send`."""
         why = self._try(update)
         if why is None:
             return True
@@ -92,7 +75,7 @@ class Pusher:
         A push after it opens a new connection.
         """
         line = self._own_line()
-        if line.lock.acquire(timeout=self._send_timeout_s):
+        if line.lock.acquire(timeout=self._timeout_s):
             try:
                 line.close()
             finally:
@@ -108,17 +91,18 @@ class Pusher:
 
     def _try(self, update: Update) -> str | None:
         """None, or why it was not sent."""
-        limit = time.monotonic() + self._send_timeout_s
+        timeout_s = 0.0 if _in_loop() else self._timeout_s
+        limit = time.monotonic() + timeout_s
         try:
             data = update.encode()
             if len(data) > MAX_BYTES:
                 return f"{len(data)} bytes are more than {MAX_BYTES}"
             line = self._own_line()
             # One time-out for everything: behind another thread that waits for the bridge, and on our own account.
-            if not line.lock.acquire(timeout=self._send_timeout_s):
+            if not line.lock.acquire(timeout=timeout_s):
                 return "another thread is still sending"
             try:
-                if not line.send(data, self.address, self._linger_ms, limit):
+                if not line.send(data, self, limit):
                     return f"the queue to {self.address} is full"
                 self.sent += 1
             finally:
@@ -156,9 +140,9 @@ class _Line:
         self._closer: weakref.finalize[[zmq.Socket[bytes], int], _Line] | None = None
         self._stuck = False
 
-    def send(self, data: bytes, address: str, linger_ms: int, limit: float) -> bool:
+    def send(self, data: bytes, pusher: Pusher, limit: float) -> bool:
         """False when there was no room until the limit."""
-        connection = self._socket or self._open(address, linger_ms)
+        connection = self._socket or self._open(pusher)
         # Once it has waited in vain it no longer waits, until something gets through: with the bridge down one request is 200 ms
         # late, not each of them.
         wait_ms = 0 if self._stuck else max(0, round((limit - time.monotonic()) * 1000))
@@ -181,11 +165,13 @@ class _Line:
             _close(self._socket, self.pid)
         self._socket = self._closer = None
 
-    def _open(self, address: str, linger_ms: int) -> zmq.Socket[bytes]:
+    def _open(self, pusher: Pusher) -> zmq.Socket[bytes]:
         connection = _context().socket(zmq.PUSH)
         try:
-            connection.setsockopt(zmq.LINGER, linger_ms)
-            connection.connect(address)
+            connection.setsockopt(zmq.LINGER, pusher._linger_ms)
+            if pusher._keys is not None:
+                pusher._keys.apply(connection)
+            connection.connect(pusher.address)
         except BaseException:
             connection.close(0)
             raise
@@ -195,6 +181,18 @@ class _Line:
         self._closer.atexit = False
         _lines.add(self)
         return connection
+
+
+def _in_loop() -> bool:
+    """Whether this thread runs an asyncio loop at this moment. Where asyncio was never imported, none does."""
+    asyncio = sys.modules.get("asyncio")
+    if asyncio is None:
+        return False
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
 
 
 def _context() -> zmq.Context[zmq.Socket[bytes]]:

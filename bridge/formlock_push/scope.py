@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, MutableMapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
+
+_log = logging.getLogger("formlock_push")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,16 +53,30 @@ def _person(given: Mapping[str, str] | str) -> dict[str, str] | str | None:
 NOBODY = Acting()
 
 
-class _Scope:
-    """One request or one `acting` block. The threads that work for one request share it, so `act` counts in all of them."""
+class Scope:
+    """One request or one `acting` block. The threads that work for one request share it, so `act` counts in all of them.
 
-    __slots__ = ("acting",)
+    `asking`: says who acts; called when that is needed for the first time, if nobody has said so before.
+    """
+
+    __slots__ = ("acting", "asking")
 
     def __init__(self, acting: Acting = NOBODY) -> None:
         self.acting = acting
+        self.asking: Callable[[], Mapping[str, str] | str | None] | None = None
+
+    def who(self) -> Acting:
+        """Who acts, as far as it is known by now."""
+        asking, self.asking = self.asking, None
+        if asking is not None and self.acting.actor is None:
+            try:
+                self.acting = self.acting.told(None, asking(), None)
+            except Exception as error:  # noqa: BLE001 (an application's own, but not worth the change that it is asked for)
+                _log.warning("who acts in this request can't be told: %s: %s", type(error).__name__, error, exc_info=error)
+        return self.acting
 
 
-_scope: ContextVar[_Scope | None] = ContextVar("formlock_push_scope", default=None)
+_scope: ContextVar[Scope | None] = ContextVar("formlock_push_scope", default=None)
 _muted: ContextVar[bool] = ContextVar("formlock_push_muted", default=False)
 
 
@@ -70,7 +87,7 @@ def reporting(*, jobs: bool) -> Acting | None:
     scope = _scope.get()
     if scope is None:
         return NOBODY if jobs else None
-    return scope.acting
+    return scope.who()
 
 
 def act(*, origin: str | None = None, actor: Mapping[str, str] | str | None = None, source: str | None = None) -> None:
@@ -83,11 +100,21 @@ def act(*, origin: str | None = None, actor: Mapping[str, str] | str | None = No
         scope.acting = scope.acting.told(origin, actor, source)
 
 
+def ask(who: Callable[[], Mapping[str, str] | str | None]) -> None:
+    """As `act` with the actor that `who` answers; it is called only if this request changes something that is told.
+
+    For a user whom it takes a query to know. Outside of requests it does nothing.
+    """
+    scope = _scope.get()
+    if scope is not None:
+        scope.asking = who
+
+
 @contextmanager
 def acting(*, origin: str | None = None, actor: Mapping[str, str] | str | None = None, source: str | None = None) -> Iterator[None]:
     """What is flushed inside is reported, in a job too, and as done by these. What is left out is as around the block."""
     around = _scope.get()
-    token = _scope.set(_Scope((around.acting if around else NOBODY).told(origin, actor, source)))
+    token = _scope.set(Scope((around.who() if around else NOBODY).told(origin, actor, source)))
     try:
         yield
     finally:
@@ -118,8 +145,8 @@ class Middleware:
 
     def __call__(self, environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
         """As the application's own, with the request's scope around it."""
-        scope = _Scope()
-        with _inside(scope):
+        scope = Scope()
+        with inside(scope):
             body = self._application(environ, start_response)
         # Nothing of the application runs while these are sent, and servers treat them better than an iterator: a list tells its
         # length, a file is sent by the kernel.
@@ -132,24 +159,24 @@ class _Body:
     """A response that is still being made: the scope is entered for each step of it, since the server's own code runs in between
     (and perhaps never closes it, or closes it in another thread)."""
 
-    def __init__(self, body: Iterable[bytes], scope: _Scope) -> None:
+    def __init__(self, body: Iterable[bytes], scope: Scope) -> None:
         self._body = body
         self._scope = scope
-        with _inside(scope):
+        with inside(scope):
             self._parts = iter(body)
 
     def __iter__(self) -> Iterator[bytes]:
         return self
 
     def __next__(self) -> bytes:
-        with _inside(self._scope):
+        with inside(self._scope):
             return next(self._parts)
 
     def close(self) -> None:
         """Many a framework commits or tears down here."""
         close = getattr(self._body, "close", None)
         if close is not None:
-            with _inside(self._scope):
+            with inside(self._scope):
                 close()
 
 
@@ -175,15 +202,16 @@ class AsgiMiddleware:
         if scope["type"] not in ("http", "websocket"):
             await self._application(scope, receive, send)
             return
-        with _inside(_Scope()):
+        with inside(Scope()):
             await self._application(scope, receive, send)
 
 
 @contextmanager
-def _inside(scope: _Scope) -> Iterator[None]:
+def inside(scope: Scope) -> Iterator[Scope]:
+    """For a middleware of one's own: what is done inside is this scope's."""
     token = _scope.set(scope)
     try:
-        yield
+        yield scope
     finally:
         _scope.reset(token)
 

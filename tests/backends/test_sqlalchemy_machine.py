@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import copy
+import json
+from collections.abc import Iterator
 from typing import Any
 
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
-from sqlalchemy import create_engine, delete, event, select, update
+from sqlalchemy import Engine, MetaData, create_engine, delete, event, select, update
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 from sqlalchemy.pool import StaticPool
 
-from formlock_push.sqlalchemy import install
+from formlock_push import Update
+from formlock_push.sqlalchemy import Outbox, install
 from tests.backends.support import Sent
 
 NUMBERS = st.integers(1, 3)
@@ -58,10 +61,15 @@ class Walk(RuleBasedStateMachine):
         Base.metadata.create_all(engine)
         self.engine = engine
         self.session = Session(engine)
-        self.sent = Sent()
-        self.hook = install(self.session, self.sent, jobs=True)
+        self.sent, sender = self.sender(engine)
+        self.hook = install(self.session, sender, jobs=True)
         self.committed: Table = {}
         self.layers = [Layer({}, set(), set())]
+
+    def sender(self, _engine: Engine) -> tuple[Any, Any]:
+        """Where what is told is seen, and what is given to the hook."""
+        sent = Sent()
+        return sent, sent
 
     def teardown(self) -> None:
         if not hasattr(self, "hook"):
@@ -163,10 +171,15 @@ class Walk(RuleBasedStateMachine):
         self.layers = [Layer(self.committed, set(), set())]
         assert self.sent == []
 
-    @rule()
-    def commit(self) -> None:
+    @rule(around=st.booleans())
+    def commit(self, around: bool) -> None:
         assert self.sent == []
-        self.session.commit()
+        outermost = self.session.get_transaction()
+        # By the outermost transaction itself, around savepoints that are still open.
+        if around and outermost is not None:
+            outermost.commit()
+        else:
+            self.session.commit()
         before, after, last = self.committed, self.now.table, self.now
         rows = self.session.execute(select(Thing.id, Thing.a, Thing.b)).all()
         assert {row.id: {"a": row.a, "b": row.b} for row in rows} == after, "the model is wrong"
@@ -201,5 +214,50 @@ class Walk(RuleBasedStateMachine):
         self.session.expire_all()
 
 
+class Written:
+    """What is in the outbox, also in the transaction that is open: nothing may be until it is committed."""
+
+    def __init__(self, connection: Any) -> None:
+        self._connection = connection
+        self._seen = 0
+
+    def __iter__(self) -> Iterator[Update]:
+        for (message,) in self._connection.execute(
+            "SELECT message FROM formlock_outbox WHERE id > ? ORDER BY id", (self._seen,)
+        ).fetchall():
+            told = json.loads(message)
+            pairs = told.get("change_set")
+            yield Update(
+                form=told["form"],
+                status=told["status"],
+                change_set=None if pairs is None else {name: tuple(pair) for name, pair in pairs.items()},
+            )
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+    def __eq__(self, other: object) -> bool:
+        return list(self) == other
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def clear(self) -> None:
+        """Not by deleting them: the session may be in its next transaction already, which may be rolled back."""
+        ((self._seen,),) = self._connection.execute("SELECT coalesce(max(id), 0) FROM formlock_outbox").fetchall()
+
+
+class OutboxWalk(Walk):
+    """The same with an outbox: its rows are those that the transaction's own changes are committed with."""
+
+    def sender(self, engine: Engine) -> tuple[Any, Any]:
+        outbox = Outbox(MetaData())
+        outbox.table.create(engine)
+        # The session's own connection, looked at from below.
+        connection = engine.raw_connection()
+        return Written(connection.driver_connection), outbox
+
+
 Walk.TestCase.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
 TestWalk = Walk.TestCase
+OutboxWalk.TestCase.settings = Walk.TestCase.settings
+TestOutboxWalk = OutboxWalk.TestCase

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import multiprocessing
@@ -17,7 +18,8 @@ from typing import Any
 import pytest
 import zmq
 
-from formlock_push import MAX_BYTES, Pusher
+from formlock_push import MAX_BYTES, InvalidKeys, Keys, Pusher
+from tests.bridge.fake_bridge import made_keys
 from tests.support.node import free_port
 
 FORM = "com.example.form.invoice.42"
@@ -76,6 +78,64 @@ def test_arrives(address: str, pull: zmq.Socket[bytes]) -> None:
             "actor": "ann",
         }
         assert (pusher.sent, pusher.dropped) == (1, 0)
+
+
+def test_bulk(address: str, pull: zmq.Socket[bytes]) -> None:
+    """U36: what has happened to many records of a type is one message; more ids than the bridge takes are left out."""
+    with Pusher(address) as pusher:
+        assert pusher.bulk("invoice", 4_000, change_set={"status": [None, "sent"]}, redact={"status": "office"})
+        assert pusher.bulk("org.shop.form.order.*", 2, ["7", "8"])
+        assert pusher.bulk("invoice", 1_001, [str(n) for n in range(1_001)])
+    first, second, third = (received(pull) for _ in range(3))
+    assert (first["form"], first["count"], first["redact"]) == ("com.example.form.invoice.*", 4_000, {"status": "office"})
+    assert (second["form"], second["count"], second["ids"]) == ("org.shop.form.order.*", 2, ["7", "8"])
+    assert (third["count"], "ids" in third) == (1_001, False)
+
+
+def test_event_loop(address: str) -> None:
+    """U39: in a coroutine a push never waits, however full the queue is: it would hold up every other request."""
+
+    async def request() -> float:
+        began = time.monotonic()
+        while pusher.push(FORM):
+            pass
+        return time.monotonic() - began
+
+    # It would hang, not only be slow.
+    with Pusher(address, linger_ms=0, timeout_ms=120_000) as pusher:
+        assert asyncio.run(request()) < SLACK_S
+        assert pusher.dropped == 1
+
+
+def test_no_waiting(address: str) -> None:
+    """U39: with a time-out of 0 it waits for nobody."""
+    with Pusher(address, linger_ms=0, timeout_ms=0) as pusher:
+        full(pusher)
+        assert (pusher.sent, pusher.dropped) == (1_000, 1)
+
+
+def test_keys(address: str, tmp_path: Path) -> None:
+    """With keys what is pushed is encrypted, and the bridge is who it says."""
+    keys, server_secret = made_keys()
+    with zmq.Context() as context, context.socket(zmq.PULL) as pull:
+        pull.set(zmq.RCVTIMEO, WITHIN_MS)
+        pull.setsockopt(zmq.CURVE_SERVER, 1)
+        pull.setsockopt(zmq.CURVE_SECRETKEY, server_secret.encode())
+        pull.bind(address)
+        with Pusher(address, keys=keys) as pusher:
+            assert pusher.push(FORM, source="shop")
+            assert received(pull)["source"] == "shop"
+
+
+@pytest.mark.parametrize(
+    "text", ["", "name = 1", 'name = "shop"\npublic_key = "short"', "<xml/>", 'name = "shop"\nserver_public_key = "x"']
+)
+def test_no_keys(tmp_path: Path, text: str) -> None:
+    """A file that is none of `formlock keys` is refused with a sentence that says what is missing."""
+    path = tmp_path / "shop.toml"
+    path.write_text(text)
+    with pytest.raises(InvalidKeys, match="shop.toml"):
+        Keys.read(path)
 
 
 def test_nobody_there(address: str, caplog: pytest.LogCaptureFixture) -> None:

@@ -1,0 +1,1 @@
+"""How the table comes to be."""

@@ -1,0 +1,1 @@
+"""Invoices that are edited by one person at a time."""
