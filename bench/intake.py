@@ -24,7 +24,8 @@ from twisted.python.failure import Failure
 from bench.table import Line
 from formlock.uris import Uris
 from formlock_bridge.intake import Rejected, read
-from formlock_bridge.pull import Pull
+from formlock_bridge.ways.pull import Pull
+from formlock_bridge.ways.sockets import Sockets
 from formlock_push import Update
 
 ROUNDS, QUICK_ROUNDS = 7, 1
@@ -80,7 +81,7 @@ async def ours(message: bytes) -> float:
     started = 0.0
     spent: Deferred[float] = Deferred()
 
-    def received(frame: bytes, parts: int) -> None:
+    def received(frame: bytes, parts: int, _key: str) -> None:
         nonlocal left
         if isinstance(read(URIS, frame, parts), Rejected):
             spent.errback(Failure(ValueError(frame)))
@@ -89,14 +90,17 @@ async def ours(message: bytes) -> float:
             # Not at once: whoever waits for it closes the socket that we are read from.
             _reactor.callLater(0, spent.callback, time.thread_time() - started)
 
-    pull = Pull(LOOPBACK, received)
+    sockets = Sockets()
+    pull = Pull(sockets, received)
+    pull.socket.bind(LOOPBACK)
     started = time.thread_time()
     pusher = push(address_of(pull.socket), message)
     try:
-        return await spent.addTimeout(WITHIN_S, _reactor) * 1e6 / COUNT
-    finally:
+        each = await spent.addTimeout(WITHIN_S, _reactor) * 1e6 / COUNT
         pusher.join()
-        pull.close()
+        return each
+    finally:
+        sockets.close()
 
 
 def push(address: str, message: bytes) -> threading.Thread:
@@ -133,16 +137,23 @@ async def lines(rounds: int) -> list[Line]:
     return made
 
 
-async def main(rounds: int) -> None:
-    """Print the lines as JSON, and end the reactor."""
-    try:
-        print(json.dumps([asdict(line) for line in await lines(rounds)]))
-    except Exception:  # noqa: BLE001 (a Deferred would keep it to itself)
-        Failure().printTraceback()
-    finally:
-        _reactor.stop()
+def main(rounds: int) -> int:
+    """Print the lines as JSON. Returns the exit code."""
+    ended: list[int] = []
+
+    async def work() -> None:
+        try:
+            print(json.dumps([asdict(line) for line in await lines(rounds)]))
+            ended.append(0)
+        except Exception:  # noqa: BLE001 (a Deferred would keep it to itself)
+            Failure().printTraceback()
+        finally:
+            _reactor.stop()
+
+    _reactor.callWhenRunning(lambda: ensureDeferred(work()))
+    _reactor.run()
+    return ended[0] if ended else 1
 
 
 if __name__ == "__main__":
-    _reactor.callWhenRunning(lambda: ensureDeferred(main(int(sys.argv[1]))))
-    _reactor.run()
+    sys.exit(main(int(sys.argv[1])))
