@@ -96,6 +96,7 @@ def nested(levels: int) -> Any:
     [
         ({"change_set": {"total": [None, float("nan")]}}, "change_set.total: nan is no number"),
         ({"change_set": {"total": [float("-inf"), None]}}, "change_set.total: -inf is no number"),
+        ({"change_set": {"total": [None, 10**5000]}}, "change_set.total: a number of 16610 bits"),
         ({"change_set": {"note": [None, "\ud800"]}}, "change_set.note: half a character"),
         ({"change_set": {"\ud800": [1, 2]}}, "change_set: half a character"),
         ({"change_set": {"note": [None, "\0AA"]}}, "change_set.note: a text that begins with NUL"),
