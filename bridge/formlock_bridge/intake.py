@@ -8,7 +8,7 @@ last counts, as in PHP and JavaScript.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -28,6 +28,11 @@ MAX_VERSION = 2**53 - 1
 _RIGHT = re.compile(r"[a-z0-9_.-]{1,64}")
 
 _decode = msgspec.json.Decoder().decode
+
+# What `_check` looks for can't be spelt without one of these. To find them takes 1 us, to look at every value of 20 fields 12.
+_NUL = b"\\u0000"
+_DIGITS_ONLY = bytes(0x30 if 0x30 <= byte <= 0x39 else 0x20 for byte in range(256))
+_MANY_DIGITS = b"0" * len(str(2**63))
 
 
 class Reason(StrEnum):
@@ -124,7 +129,7 @@ def _named_form(message: Mapping[str, Any]) -> str:
 
 def _named_id(message: Mapping[str, Any]) -> str | None:
     try:
-        return _text(message.get("id"), Reason.INVALID_ID)
+        return _text(message.get("id"), "id")
     except _NotValid:
         return None
 
@@ -161,7 +166,8 @@ def _parse(frame: bytes, parts: int) -> dict[str, Any]:
         raise _NotValid(Reason.NOT_JSON) from None
     if not isinstance(message, dict):
         raise _NotValid(Reason.NOT_OBJECT)
-    _check(message)
+    if _NUL in frame or _MANY_DIGITS in frame.translate(_DIGITS_ONLY):
+        _check(message)
     return message
 
 
@@ -193,32 +199,24 @@ def _update(uris: Uris, message: Mapping[str, Any]) -> Update:
     if version is not None and (isinstance(version, bool) or version not in (0, VERSION)):
         raise _NotValid(Reason.UNKNOWN_VERSION)
     form = _topic(message)
-    bulk_type = uris.bulk_type(form) if version == VERSION else None
-    if bulk_type is None:
-        try:
-            form = uris.topic(uris.form(form))
-        except InvalidForm:
-            raise _NotValid(Reason.INVALID_FORM) from None
+    facts: dict[str, Any] = {"form": form}
+    # Most keys are not there in most messages.
+    for name, read_one in _KEYS:
+        if (given := message.get(name)) is not None:
+            facts[name] = read_one(given, name)
+    if not facts.get("status"):
+        facts["status"] = UPDATED
+    if version == VERSION and uris.bulk_type(form) is not None:
+        _many(message, facts)
+        return Update(**facts)
+    try:
+        uris.form(form)
+    except InvalidForm:
+        raise _NotValid(Reason.INVALID_FORM) from None
     # A message without a version may have any key of its own, also these two.
-    count, ids = _many(message, bulk=bulk_type is not None) if version == VERSION else (None, None)
-    change_set = _change_set(message.get("change_set"))
-    if bulk_type is not None and change_set and any(old is not None for old, _ in change_set.values()):
-        raise _NotValid(Reason.INVALID_CHANGE_SET)
-    return Update(
-        form=form,
-        change_set=change_set,
-        status=_text(message.get("status"), Reason.INVALID_STATUS) or UPDATED,
-        id=_text(message.get("id"), Reason.INVALID_ID),
-        source=_text(message.get("source"), Reason.INVALID_SOURCE),
-        version=_version(message.get("version")),
-        origin=_text(message.get("origin"), Reason.INVALID_ORIGIN),
-        actor=_actor(message.get("actor")),
-        representation=_representation(message.get("representation")),
-        # Without a version too: who forgets the `v` must not tell secrets by it.
-        redact=_redact(message.get("redact")),
-        count=count,
-        ids=ids,
-    )
+    if version == VERSION and (message.get("count") is not None or message.get("ids") is not None):
+        raise _NotValid(Reason.NOT_BULK)
+    return Update(**facts)
 
 
 def _topic(message: Mapping[str, Any]) -> Any:
@@ -231,88 +229,108 @@ def _topic(message: Mapping[str, Any]) -> Any:
     return given[0]
 
 
-def _many(message: Mapping[str, Any], *, bulk: bool) -> tuple[int | None, list[str] | None]:
-    """How many records a bulk message is about, and which."""
+def _many(message: Mapping[str, Any], facts: dict[str, Any]) -> None:
+    """Add how many records a bulk message is about, and which."""
     count, ids = message.get("count"), message.get("ids")
-    if not bulk:
-        if count is not None or ids is not None:
-            raise _NotValid(Reason.NOT_BULK)
-        return None, None
-    if any(message.get(key) not in (None, "", [], {}) for key in ("version", "representation")):
+    if facts.get("version") is not None or facts.get("representation"):
         raise _NotValid(Reason.NOT_SINGLE)
+    facts.pop("representation", None)
+    # They had different values before.
+    if any(old is not None for old, _ in (facts.get("change_set") or {}).values()):
+        raise _NotValid(Reason.INVALID_CHANGE_SET)
     if not isinstance(count, int) or isinstance(count, bool) or not 1 <= count <= MAX_VERSION:
         raise _NotValid(Reason.INVALID_COUNT)
+    facts["count"] = count
     if ids in (None, []):
-        return count, None
+        return
     if not isinstance(ids, list) or len(ids) > min(MAX_IDS, count):
         raise _NotValid(Reason.INVALID_IDS)
     names = [str(one) if isinstance(one, int) and not isinstance(one, bool) else one for one in ids]
     if not all(isinstance(name, str) and is_part(name) for name in names):
         raise _NotValid(Reason.INVALID_IDS)
-    return count, names
+    facts["ids"] = names
 
 
-def _redact(given: object) -> dict[str, str] | None:
-    if given in (None, [], {}):
-        return None
-    if not isinstance(given, dict) or len(given) > MAX_REDACTED_FIELDS:
-        raise _NotValid(Reason.INVALID_REDACT)
-    if not all(isinstance(right, str) and _RIGHT.fullmatch(right) for right in given.values()):
-        raise _NotValid(Reason.INVALID_REDACT)
-    return given
+# Each is handed a value that is there, and its key.
 
 
-def _change_set(given: object) -> dict[str, list[Any]] | None:
-    if given is None:
-        return None
+def _change_set(given: object, name: str) -> dict[str, list[Any]]:
     if given == []:  # an empty array of PHP
         return {}
     if not isinstance(given, dict):
-        raise _NotValid(Reason.INVALID_CHANGE_SET)
+        raise _wrong(name)
     pairs: dict[str, list[Any]] = {}
     for field, pair in given.items():
         if isinstance(pair, dict):
             # Doctrine puts a to-many collection here, as an object, instead of a pair. It has no values to tell.
             continue
         if not isinstance(pair, list) or len(pair) != 2:
-            raise _NotValid(Reason.INVALID_CHANGE_SET)
+            raise _wrong(name)
         pairs[field] = pair
     return pairs
 
 
-def _representation(given: object) -> dict[str, Any] | str | None:
-    if given is None or isinstance(given, (dict, str)):
+def _representation(given: object, name: str) -> dict[str, Any] | str:
+    if isinstance(given, (dict, str)):
         return given
     if given == []:  # an empty array of PHP
         return {}
-    raise _NotValid(Reason.INVALID_REPRESENTATION)
+    raise _wrong(name)
 
 
-def _actor(given: object) -> dict[str, str] | None:
+def _actor(given: object, name: str) -> dict[str, str] | None:
     """As a lock's holder: `{user, name}`."""
     said = given if isinstance(given, dict) else {"user": given}
-    user = _text(said.get("user"), Reason.INVALID_ACTOR)
+    user = _text(said.get("user"), name)
     if user is None:
-        if given in (None, ""):
+        if given == "":
             return None
-        raise _NotValid(Reason.INVALID_ACTOR)
-    return {"user": user, "name": _text(said.get("name"), Reason.INVALID_ACTOR) or user}
+        raise _wrong(name)
+    return {"user": user, "name": _text(said.get("name"), name) or user}
 
 
-def _version(given: object) -> int | str | None:
+def _version(given: object, name: str) -> int | str | None:
     if isinstance(given, int) and not isinstance(given, bool):
         if abs(given) > MAX_VERSION:
-            raise _NotValid(Reason.INVALID_VERSION)
+            raise _wrong(name)
         return given
-    return _text(given, Reason.INVALID_VERSION)
+    return _text(given, name)
 
 
-def _text(given: object, reason: Reason) -> str | None:
+def _redact(given: object, name: str) -> dict[str, str] | None:
+    """Without a version too: who forgets the `v` must not tell secrets by it."""
+    if given in ([], {}):
+        return None
+    if not isinstance(given, dict) or len(given) > MAX_REDACTED_FIELDS:
+        raise _wrong(name)
+    if not all(isinstance(right, str) and _RIGHT.fullmatch(right) for right in given.values()):
+        raise _wrong(name)
+    return given
+
+
+def _text(given: object, name: str) -> str | None:
     """A short text in one line. A whole number is its digits: many a backend's ids are numbers."""
     if given is None or given == "":
         return None
-    if isinstance(given, int) and not isinstance(given, bool):
-        return str(given)
     if isinstance(given, str) and len(given) <= MAX_TEXT_LENGTH and given.isprintable():
         return given
-    raise _NotValid(reason)
+    if isinstance(given, int) and not isinstance(given, bool):
+        return str(given)
+    raise _wrong(name)
+
+
+def _wrong(name: str) -> _NotValid:
+    return _NotValid(Reason(f"invalid_{name}"))
+
+
+_KEYS: tuple[tuple[str, Callable[[object, str], object]], ...] = (
+    ("change_set", _change_set),
+    ("status", _text),
+    ("id", _text),
+    ("source", _text),
+    ("version", _version),
+    ("origin", _text),
+    ("actor", _actor),
+    ("representation", _representation),
+    ("redact", _redact),
+)

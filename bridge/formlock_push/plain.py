@@ -13,6 +13,8 @@ from enum import Enum
 
 # The bridge's own: objects and lists within each other, the message itself being the first.
 MAX_DEPTH = 32
+# Of a number that is told as its digits.
+MAX_BITS = 4_096
 
 
 class UnsayableError(ValueError):
@@ -28,12 +30,14 @@ def plain(value: object, place: str, depth: int) -> object:
     Dates are ISO texts; another object says itself what it is called (a model's `__str__`). An integer of more than 64 bits is its
     digits, as a Decimal is: not every client has a number for it.
     """
+    if type(value) is str:  # most are
+        return text(value, place)
     if value is None or isinstance(value, bool):
         return value
     if isinstance(value, Enum):  # before int and str, which an Enum may also be
         return plain(value.value, place, depth)
     if isinstance(value, int):
-        return int(value) if -(2**63) <= value < 2**64 else text(str(int(value)), place)
+        return int(value) if -(2**63) <= value < 2**64 else _digits(value, place)
     if isinstance(value, float):
         if not math.isfinite(value):
             raise UnsayableError(f"{place}: {value} is no number in JSON")
@@ -47,6 +51,13 @@ def plain(value: object, place: str, depth: int) -> object:
     if isinstance(value, (bytes, bytearray, memoryview)):
         return f"({len(value)} bytes)"
     return text(value.isoformat() if isinstance(value, (date, time)) else str(value), place)
+
+
+def _digits(value: int, place: str) -> str:
+    # Python itself refuses to spell more than 4,300 digits.
+    if value.bit_length() > MAX_BITS:
+        raise UnsayableError(f"{place}: a number of {value.bit_length()} bits")
+    return str(int(value))
 
 
 def text(value: str, place: str) -> str:

@@ -13,6 +13,7 @@ MAX_TOPIC_LENGTH = 200
 MAX_PART_LENGTH = 64
 
 _PART = re.compile(rf"[A-Za-z0-9_:-]{{1,{MAX_PART_LENGTH}}}")
+_FORM = re.compile(rf"({_PART.pattern})\.({_PART.pattern})(?:\.({_PART.pattern}))?")
 _PLAIN = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-")
 
 
@@ -76,10 +77,10 @@ class Uris:
 
     def form(self, topic: object) -> FormId:
         """The form, or section of one, behind a topic; whatever is not exactly one's topic raises InvalidForm."""
-        if isinstance(topic, str) and len(topic) <= MAX_TOPIC_LENGTH and topic.startswith(self.forms):
-            parts = topic[len(self.forms) :].split(".")
-            if len(parts) in (2, 3) and all(_PART.fullmatch(part) for part in parts):
-                return FormId(*parts)
+        if isinstance(topic, str) and len(topic) <= MAX_TOPIC_LENGTH:
+            forms = self.forms
+            if topic.startswith(forms) and (parts := _FORM.fullmatch(topic, len(forms))):
+                return FormId(*parts.groups(""))
         raise InvalidForm
 
 

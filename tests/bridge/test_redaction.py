@@ -47,6 +47,13 @@ def test_nothing_to_hide(redact: dict[str, str] | None) -> None:
     assert cut(FACTS, redact, lambda _: False) == FACTS
 
 
+def test_who_may_see_what_is_secret_too() -> None:
+    """`redact` names the fields: it never leaves, not even to those who may see all of them."""
+    facts = {**FACTS, "redact": REDACT}
+    for rights in ((), ("credit",), ("credit", "controlling")):
+        assert "redact" not in cut(facts, REDACT, rights.__contains__)
+
+
 def test_html_can_not_be_cut() -> None:
     """A fragment of HTML may show the field anywhere: whoever lacks a right gets none of it."""
     facts = {**FACTS, "representation": "<p>margin 14</p>"}
@@ -74,7 +81,7 @@ def test_never_a_leak(data: st.DataObject) -> None:
     def value(field: str) -> Any:
         return f"marker of {field}" if field.startswith("secret") else data.draw(plain)
 
-    facts: dict[str, Any] = {"form": "f", "change_set": {field: [value(field), value(field)] for field in fields}}
+    facts: dict[str, Any] = {"form": "f", "redact": redact, "change_set": {field: [value(field), value(field)] for field in fields}}
     kind = data.draw(st.sampled_from(["none", "values", "html"]))
     if kind == "values":
         facts["representation"] = {field: value(field) for field in fields}
