@@ -5,6 +5,7 @@ In: ways > `_received` > intake > desk > journal. Out: publisher > `_publish` > 
 
 from __future__ import annotations
 
+import json
 import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -36,9 +37,13 @@ from formlock_push.message import UPDATED, Update
 # more; half empty, we go on.
 MAX_WAITING = 10_000
 MAX_WAITING_BYTES = 32 * 2**20
-# Of the messages in one answer of `updates`. As an event JSON can grow fourfold (1e15 becomes 1000000000000000.0), and the router
-# ends a component that sends it more than 1 MiB.
-MAX_ANSWER_BYTES = 131_072
+# Of one event, and of all in one answer of `updates`: the router sends a browser's session no message above its `max_message_size`
+# (65,536), whoever wrote it. The rest is for the message around it.
+MAX_TOLD_BYTES = 60_000
+# Of the messages that one call of `updates` reads: what is long is told without its contents.
+MAX_READ_BYTES = 4 * MAX_TOLD_BYTES
+# As an event JSON can grow fourfold (1e15 becomes 1000000000000000.0): what is smaller than this needs no measuring.
+SURELY_SMALL_BYTES = MAX_TOLD_BYTES // 5
 SUMMARY_MS = 5_000
 
 
@@ -224,7 +229,7 @@ class BridgeComponent(Session):
     # -- the way out
 
     async def _publish(self, telling: Telling) -> None:
-        facts = self._event(telling.update, telling.seq, telling.at, _nothing)
+        facts = self._event(telling.update, telling.seq, telling.at, telling.size, _nothing)
         if telling.first != telling.seq:
             facts["first"] = telling.first
         try:
@@ -235,9 +240,9 @@ class BridgeComponent(Session):
             self._count("bridge.not_published", "router_lost", form=telling.form, seq=telling.seq)
             raise LostError from None
 
-    def _event(self, update: Update, seq: int, at: int, allows: Callable[[str], bool]) -> dict[str, Any]:
+    def _event(self, update: Update, seq: int, at: int, size: int, allows: Callable[[str], bool]) -> dict[str, Any]:
         """The keywords of the event, as far as somebody with these rights may see them: our names only, whatever a message had."""
-        facts = cut(update.facts(), update.redact, allows)
+        facts = small_enough(cut(update.facts(), update.redact, allows), size)
         if facts["status"] != UPDATED:
             facts["reported"] = facts["status"]
         named = {"status": UPDATED} if update.count is None else {"status": "bulk"}
@@ -271,19 +276,16 @@ class BridgeComponent(Session):
             # Nothing of a bulk message is for some only.
             return bulk_type is None and claims.allows(right, form)
 
-        page = await self._journal.after(topic, since, MAX_ANSWER_BYTES)
-        return {
-            "form": topic,
-            "epoch": self._epoch,
-            "seq": page.seq,
-            "complete": page.complete,
-            # Kept as they came, so read again; each has been accepted once.
-            "updates": [
-                self._event(_named(update, entry), entry.seq, entry.at, allows)
-                for entry in page.entries
-                if isinstance(update := read(self.uris, entry.message), Update)
-            ],
-        }
+        page = await self._journal.after(topic, since, MAX_READ_BYTES)
+        # Kept as they came, so read again; each has been accepted once.
+        events = [
+            self._event(_named(update, entry), entry.seq, entry.at, len(entry.message), allows)
+            for entry in page.entries
+            if isinstance(update := read(self.uris, entry.message), Update)
+        ]
+        newest = newest_that_fit(events)
+        complete = page.complete and len(newest) == len(events)
+        return {"form": topic, "epoch": self._epoch, "seq": page.seq, "complete": complete, "updates": newest}
 
     @property
     def _epoch(self) -> str:
@@ -321,6 +323,30 @@ class BridgeComponent(Session):
         more = self._tally.summary()
         if more:
             self.warn("bridge.more_of_these", **more)
+
+
+def small_enough(facts: dict[str, Any], size: int) -> dict[str, Any]:
+    """What can be told of an update whose message has `size` bytes: without its contents when they are too long, and without its
+    change set when that is. Whoever hears of it asks the application then, as always when a change set is not known."""
+    for name in ("representation", "change_set"):
+        if size <= SURELY_SMALL_BYTES or _length(facts) <= MAX_TOLD_BYTES:
+            break
+        facts.pop(name, None)
+    return facts
+
+
+def newest_that_fit(events: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The last of them, without a gap, as many as go into one answer."""
+    room = MAX_TOLD_BYTES
+    for number, event in enumerate(reversed(events)):
+        room -= _length(event)
+        if room < 0:
+            return events[len(events) - number :]
+    return events
+
+
+def _length(facts: dict[str, Any]) -> int:
+    return len(json.dumps(facts, ensure_ascii=False, separators=(",", ":")).encode())
 
 
 def _nothing(_right: str) -> bool:

@@ -20,10 +20,12 @@ from msgspec import Struct
 
 from formlock.clock import Clock, Timer
 from formlock_bridge.folding import fold, may_fold
-from formlock_push.message import MAX_BYTES, Update
+from formlock_push.message import Update
 
 # Publishes that the router has not confirmed yet. Small, because a lock call that comes meanwhile waits behind them in the router.
 MAX_IN_FLIGHT = 64
+# Of all messages that one event stands for. Half of what can be told at once, since JSON may grow on its way.
+MAX_FOLDED_BYTES = 32_768
 # What is tried again after so long; when there is no more, it is parked.
 RETRIES_MS = (100, 500, 2_000)
 
@@ -39,13 +41,14 @@ class Waiting(Struct, frozen=True, gc=False):
 
 
 class Telling(Struct, frozen=True, gc=False):
-    """One event to come: it stands for the numbers from `first` to `seq`."""
+    """One event to come: it stands for the numbers from `first` to `seq`, whose messages have `size` bytes together."""
 
     form: str
     first: int
     seq: int
     at: int
     update: Update
+    size: int
 
 
 class RefusedError(Exception):
@@ -162,12 +165,12 @@ class Publisher:
         together, update, size = [first], first.update, first.size
         while line.folds and line.waiting:
             then = line.waiting[0]
-            size += then.size
-            if then.seq > line.upto or size > MAX_BYTES or not may_fold(update, then.update):
+            if then.seq > line.upto or size + then.size > MAX_FOLDED_BYTES or not may_fold(update, then.update):
                 break
+            size += then.size
             update = fold(update, then.update)
             together.append(line.waiting.popleft())
-        return Telling(line.form, first.seq, together[-1].seq, together[-1].at, update), together
+        return Telling(line.form, first.seq, together[-1].seq, together[-1].at, update, size), together
 
     # -- in flight
 

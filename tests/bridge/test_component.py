@@ -19,7 +19,7 @@ from formlock.claims import Claims, Grant
 from formlock.errors import InvalidArgument, InvalidForm, NotAllowed
 from formlock.policy import Policy
 from formlock.wamp import Call
-from formlock_bridge.component import MAX_ANSWER_BYTES, MAX_WAITING, BridgeComponent
+from formlock_bridge.component import MAX_TOLD_BYTES, MAX_WAITING, BridgeComponent
 from formlock_bridge.desk import BUSY
 from formlock_bridge.journals import Entry
 from formlock_bridge.journals.memory import MemoryJournal
@@ -242,13 +242,43 @@ def test_updates(bridge: Bridge) -> None:
 
 
 def test_updates_bounded(bridge: Bridge) -> None:
-    """An answer never gets so long that the router would end the bridge for it: the newest that fit, and that some did not."""
+    """An answer never gets so long that the router would not hand it on: the newest that fit, and that some did not."""
     for _ in range(10):
-        bridge.comes(form=FORM, representation="x" * 60_000)
+        bridge.comes(form=FORM, representation="x" * 25_000)
     answer = bridge.ask(form=FORM, since=0)
     assert not answer["complete"]
     assert [update["seq"] for update in answer["updates"]] == [9, 10]
-    assert len(json.dumps(answer)) < MAX_ANSWER_BYTES + 1_000
+    assert len(json.dumps(answer)) < MAX_TOLD_BYTES + 1_000
+
+
+def test_numbers_that_grow(bridge: Bridge) -> None:
+    """What counts is the answer as it is sent: as an event JSON can be four times as long as in its message."""
+    for _ in range(20):
+        frame = b'{"form":"%s","representation":{"a":[%s]}}' % (FORM.encode(), b",".join([b"1e15"] * 2_000))
+        bridge._received(frame, 1, None, Sender("pull"))
+    answer = bridge.ask(form=FORM, since=0)
+    assert not answer["complete"]
+    assert answer["updates"][-1]["seq"] == 20
+    assert len(json.dumps(answer, separators=(",", ":"))) < MAX_TOLD_BYTES + 1_000
+
+
+@pytest.mark.parametrize(
+    ("message", "left"),
+    [
+        ({"change_set": {"a": [1, 2]}, "representation": "x" * 60_000}, {"change_set": {"a": [1, 2]}}),
+        ({"change_set": {"a": ["x" * 30_000, "y" * 31_000]}, "representation": "z"}, {}),
+        ({"change_set": {"a": ["x" * 20_000, "y" * 20_000]}}, {"change_set": {"a": ["x" * 20_000, "y" * 20_000]}}),
+    ],
+)
+def test_too_long_to_be_told(bridge: Bridge, message: dict[str, Any], left: dict[str, Any]) -> None:
+    """The router sends pages no message above 64 kB: such an update is told without its contents, or without saying what has
+    changed, as an event and by `updates`; so pages ask the application, and nobody is told nothing."""
+    bridge.comes(form=FORM, id="1", version=3, **message)
+    bridge.confirm_all()
+    ((_, event),) = bridge.told
+    assert {name: event[name] for name in ("change_set", "representation") if name in event} == left
+    assert event["version"] == 3
+    assert bridge.ask(form=FORM, since=0)["updates"] == [event]
 
 
 @pytest.mark.parametrize(

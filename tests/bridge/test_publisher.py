@@ -11,8 +11,17 @@ from hypothesis import strategies as st
 
 from formlock.clock import Promise
 from formlock.testing import FakeClock
-from formlock_bridge.publisher import MAX_IN_FLIGHT, RETRIES_MS, LostError, Publisher, RefusedError, Telling, Waiting
-from formlock_push.message import MAX_BYTES, Update
+from formlock_bridge.publisher import (
+    MAX_FOLDED_BYTES,
+    MAX_IN_FLIGHT,
+    RETRIES_MS,
+    LostError,
+    Publisher,
+    RefusedError,
+    Telling,
+    Waiting,
+)
+from formlock_push.message import Update
 
 WINDOW_MS = 100
 
@@ -121,10 +130,10 @@ def test_without_a_window_each_is_told() -> None:
 
 
 def test_an_event_is_not_longer_than_a_message() -> None:
-    """What folds is bounded: together the messages are not longer than one may be, else the router would end the bridge for it."""
+    """What folds is bounded: together the messages are not longer than an event can be told with."""
     router = Router()
     for _ in range(5):
-        router.comes(size=MAX_BYTES // 2)
+        router.comes(size=MAX_FOLDED_BYTES // 2)
     router.confirm()
     router.clock.advance(WINDOW_MS)
     router.confirm()
