@@ -197,14 +197,13 @@ def test_odd_values(engine: Engine, sessions: sessionmaker[Session]) -> None:
         outbox.add(session, Update(form=f"{FORM}.1", change_set={"a": [0, float("inf")]}))
         outbox.add(session, Update(form=f"{FORM}.2", representation="x" * 70_000, change_set={"a": [0, 1]}))
         outbox.add(session, Update(form=f"{FORM}.3", change_set={"a": ["", "nul \0 é 雪"]}))
-        outbox.add(session, Update(form=f"{FORM}.\0", id="\0"))
-        with pytest.raises(ValueError, match="surrogates"):
+        with pytest.raises(ValueError, match="surrogate|topic"):
             outbox.add(session, Update(form=f"{FORM}.\ud800"))
     with engine.connect() as connection:
         messages = [
             json.loads(message) for message in connection.scalars(select(outbox.table.c.message).order_by(outbox.table.c.id))
         ]
-    assert [message.get("change_set") for message in messages] == [None, {"a": [0, 1]}, {"a": ["", "nul \0 é 雪"]}, None]
+    assert [message.get("change_set") for message in messages] == [None, {"a": [0, 1]}, {"a": ["", "nul \0 é 雪"]}]
     failed = outbox.failed
     with sessions.begin() as session:
         with session.no_autoflush:
