@@ -18,6 +18,7 @@ from formlock.wamp import Call, ClaimsBook, Event, Session, TwistedClock, log_fa
 from formlock_bridge.intake import Rejected, read
 from formlock_bridge.journal import Entry, Journal
 from formlock_bridge.pull import CannotBind, Pull
+from formlock_bridge.redaction import cut
 from formlock_bridge.tally import Tally
 from formlock_push.message import UPDATED, Update
 
@@ -103,7 +104,7 @@ class BridgeComponent(Session):
 
     def _event(self, update: Update, entry: Entry) -> dict[str, Any]:
         """The keywords of `updated`: names of ours only, whatever a message had."""
-        facts = update.facts()
+        facts = cut(update.facts(), update.redact, lambda _: False)
         if facts["status"] != UPDATED:
             facts["reported"] = facts["status"]
         return {**facts, "status": UPDATED, "epoch": self._journal.epoch, "seq": entry.seq, "at": entry.at}

@@ -77,7 +77,7 @@ SENTENCES: Mapping[Reason, str] = {
     Reason.NO_FORM: "The message names no form.",
     Reason.TWO_FORMS: "The message names two forms.",
     Reason.INVALID_FORM: "The form is not the topic of one, such as com.example.form.invoice.42.",
-    Reason.INVALID_CHANGE_SET: "A change set is an object of pairs: {field: [old, new]}.",
+    Reason.INVALID_CHANGE_SET: "A change set is an object of pairs, {field: [old, new]}; of many forms {field: [null, new]}.",
     Reason.INVALID_STATUS: f"A status is a text of one line, {MAX_TEXT_LENGTH} characters at most.",
     Reason.INVALID_ID: f"An id is a text of one line, {MAX_TEXT_LENGTH} characters at most.",
     Reason.INVALID_SOURCE: f"A source is a text of one line, {MAX_TEXT_LENGTH} characters at most.",
@@ -89,7 +89,7 @@ SENTENCES: Mapping[Reason, str] = {
     Reason.INVALID_COUNT: "A bulk message has a count of at least 1.",
     Reason.INVALID_IDS: f"ids is a list of at most {MAX_IDS} ids as in topics, no more than the count.",
     Reason.NOT_BULK: "count and ids belong to a form that ends in .*.",
-    Reason.NOT_SINGLE: "version, representation and redact belong to a single form.",
+    Reason.NOT_SINGLE: "version and representation belong to a single form.",
     Reason.NO_ID: "This way in needs an id.",
     Reason.NOT_ALLOWED: "This key may not push to this form.",
 }
@@ -97,10 +97,12 @@ SENTENCES: Mapping[Reason, str] = {
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """`form` is what the message called its form, if it came that far; for the log only."""
+    """`form` is what the message called its form, if it came that far; for the log only. `id` is its own, if that is one: whoever
+    sent several tells by it which of them it was."""
 
     reason: Reason
     form: str = ""
+    id: str | None = None
 
 
 def read(uris: Uris, frame: bytes, parts: int = 1) -> Update | Rejected:
@@ -112,8 +114,19 @@ def read(uris: Uris, frame: bytes, parts: int = 1) -> Update | Rejected:
     try:
         return _update(uris, message)
     except _NotValid as error:
-        form = message.get("form") or message.get("channel")
-        return Rejected(error.reason, form[:MAX_TEXT_LENGTH] if isinstance(form, str) else "")
+        return Rejected(error.reason, _named_form(message), _named_id(message))
+
+
+def _named_form(message: Mapping[str, Any]) -> str:
+    form = message.get("form") or message.get("channel")
+    return form[:MAX_TEXT_LENGTH] if isinstance(form, str) else ""
+
+
+def _named_id(message: Mapping[str, Any]) -> str | None:
+    try:
+        return _text(message.get("id"), Reason.INVALID_ID)
+    except _NotValid:
+        return None
 
 
 class _NotValid(Exception):
@@ -179,11 +192,21 @@ def _update(uris: Uris, message: Mapping[str, Any]) -> Update:
     version = message.get("v")
     if version is not None and (isinstance(version, bool) or version not in (0, VERSION)):
         raise _NotValid(Reason.UNKNOWN_VERSION)
-    form, bulk = _form(uris, message)
-    count, ids = _many(message, bulk=bulk)
+    form = _topic(message)
+    bulk_type = uris.bulk_type(form) if version == VERSION else None
+    if bulk_type is None:
+        try:
+            form = uris.topic(uris.form(form))
+        except InvalidForm:
+            raise _NotValid(Reason.INVALID_FORM) from None
+    # A message without a version may have any key of its own, also these two.
+    count, ids = _many(message, bulk=bulk_type is not None) if version == VERSION else (None, None)
+    change_set = _change_set(message.get("change_set"))
+    if bulk_type is not None and change_set and any(old is not None for old, _ in change_set.values()):
+        raise _NotValid(Reason.INVALID_CHANGE_SET)
     return Update(
         form=form,
-        change_set=_change_set(message.get("change_set")),
+        change_set=change_set,
         status=_text(message.get("status"), Reason.INVALID_STATUS) or UPDATED,
         id=_text(message.get("id"), Reason.INVALID_ID),
         source=_text(message.get("source"), Reason.INVALID_SOURCE),
@@ -198,24 +221,14 @@ def _update(uris: Uris, message: Mapping[str, Any]) -> Update:
     )
 
 
-def _form(uris: Uris, message: Mapping[str, Any]) -> tuple[str, bool]:
-    """The topic, and whether it is that of a whole type.
-
-    The article's queue handler reads `form` while its entity subscriber sends `channel`: both are right here.
-    """
+def _topic(message: Mapping[str, Any]) -> Any:
+    """What it calls its form. The article's queue handler reads `form`, its entity subscriber sends `channel`: both are right."""
     given = [topic for key in ("form", "channel") if (topic := message.get(key)) is not None]
     if not given:
         raise _NotValid(Reason.NO_FORM)
     if len(given) == 2 and given[0] != given[1]:
         raise _NotValid(Reason.TWO_FORMS)
-    if isinstance(given[0], str) and given[0].endswith(".*"):
-        if uris.type_of(given[0].removesuffix("*")) is None:
-            raise _NotValid(Reason.INVALID_FORM)
-        return given[0], True
-    try:
-        return uris.topic(uris.form(given[0])), False
-    except InvalidForm:
-        raise _NotValid(Reason.INVALID_FORM) from None
+    return given[0]
 
 
 def _many(message: Mapping[str, Any], *, bulk: bool) -> tuple[int | None, list[str] | None]:
@@ -225,11 +238,11 @@ def _many(message: Mapping[str, Any], *, bulk: bool) -> tuple[int | None, list[s
         if count is not None or ids is not None:
             raise _NotValid(Reason.NOT_BULK)
         return None, None
-    if any(message.get(key) not in (None, "", [], {}) for key in ("version", "representation", "redact")):
+    if any(message.get(key) not in (None, "", [], {}) for key in ("version", "representation")):
         raise _NotValid(Reason.NOT_SINGLE)
     if not isinstance(count, int) or isinstance(count, bool) or not 1 <= count <= MAX_VERSION:
         raise _NotValid(Reason.INVALID_COUNT)
-    if ids is None:
+    if ids in (None, []):
         return count, None
     if not isinstance(ids, list) or len(ids) > min(MAX_IDS, count):
         raise _NotValid(Reason.INVALID_IDS)

@@ -2,39 +2,32 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, time
-from enum import Enum
 from typing import Any
 
-# Of one message, encoded. The bridge refuses more, so a longer one is not sent at all.
-MAX_BYTES = 65_536
+from formlock_push.plain import UnsayableError
+from formlock_push.sayable import MAX_BYTES, MAX_IDS, VERSION, encoded, said
+
+__all__ = ["MAX_BYTES", "MAX_IDS", "UPDATED", "VERSION", "Update"]
 
 UPDATED = "updated"
-
-# Of the shape below. The article's bare message, without a version, is taken for ever.
-VERSION = 1
-# Of one bulk message; more are only counted.
-MAX_IDS = 1_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Update:
-    """One change of one form. Everything but the form may be left out; None is never sent.
+    """One change of one form, or of many of a type at once. Everything but the form may be left out; None is never sent.
 
-    - `form`: its topic, `com.example.form.<type>.<id>`
-    - `change_set`: `{field: [old, new]}`
+    - `form`: its topic, `com.example.form.<type>.<id>`; `com.example.form.<type>.*` is a bulk message
+    - `change_set`: `{field: [old, new]}`; of a bulk message `{field: [None, new]}`, what all have in common now
     - `status`: what happened in the backend's own words
     - `id`, `source`: names of this update and of who reports it; together they make it recognisable
     - `version`: the record's version after the change
     - `origin`: the tab (or session) that saved; it need not be told what it did itself
     - `actor`: who did it: `{"user": ..., "name": ...}`, or only the user
     - `representation`: the new contents, `{field: value}` or a fragment of HTML
-    - `redact`: `{field: right}`: whoever lacks the right is told nothing of the field, not even its name
-    - `count`, `ids`: of a bulk message, whose form is `com.example.form.<type>.*`: how many records of the type have changed, and
-      which, as they are called in topics
+    - `redact`: `{field: right}`: nobody without the right sees the field, not even its name
+    - `count`: of a bulk message: how many records have changed; `ids`: which ones, as in topics, 1,000 at most
     """
 
     form: str
@@ -50,28 +43,32 @@ class Update:
     count: int | None = None
     ids: Sequence[str] | None = None
 
+    @property
+    def bulk(self) -> bool:
+        """Whether it is about many records of a type."""
+        return self.form.endswith(".*")
+
     def facts(self) -> dict[str, Any]:
         """What was said, by name: no key for what was left out."""
         return {name: value for name in self.__slots__ if (value := getattr(self, name)) is not None}
 
+    def problems(self) -> tuple[str, ...]:
+        """Why the bridge would refuse it, one sentence a key with its place (`change_set.amount: ...`); empty if it would not."""
+        message, problems = said(self.facts())
+        try:
+            encoded(message)
+        except UnsayableError as error:
+            problems = (*problems, str(error))
+        return problems
+
     def encode(self) -> bytes:
-        """The message as JSON; raises TypeError or ValueError when a value has no form in it (an endless float, a broken text)."""
-        text = json.dumps({"v": VERSION, **self.facts()}, default=_plain, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-        return text.encode("utf-8")
+        """The message as JSON, such that the bridge takes it.
 
-
-def _plain(value: object) -> object:
-    """What records hold beside JSON's own types; another object says itself what it is called (a model's `__str__`)."""
-    match value:
-        case date() | time():  # a datetime is a date
-            return value.isoformat()
-        case Enum():
-            return value.value
-        case set() | frozenset():
-            return sorted(value, key=str)
-        case bytes() | bytearray() | memoryview():
-            return f"({len(value)} bytes)"
-        case Mapping():
-            return dict(value)
-        case _:
-            return str(value)
+        Raises ValueError, with all that is wrong in its sentence, for what it would refuse: an endless float, a broken text or one
+        that begins with NUL, more than 32 levels, more than 64 kB, a name that is no line of text. A value's own `__str__` may raise
+        anything else.
+        """
+        message, problems = said(self.facts())
+        if problems:
+            raise UnsayableError("; ".join(problems))
+        return encoded(message)

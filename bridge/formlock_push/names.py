@@ -5,7 +5,12 @@ from __future__ import annotations
 import re
 
 DEFAULT_PREFIX = "com.example"
+MAX_TOPIC_LENGTH = 200
 MAX_PART_LENGTH = 64
+
+PART = re.compile(rf"[A-Za-z0-9_:-]{{1,{MAX_PART_LENGTH}}}")
+# Whatever the prefix is, what is behind `.form.` says whether it can be one: a record, a section of it, or all of a type.
+TOPIC = re.compile(rf"\S+\.form\.{PART.pattern}\.(?:{PART.pattern}(?:\.{PART.pattern})?|\*)")
 
 _PLAIN = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-")
 _ESCAPED = re.compile(r"(?:[A-Za-z0-9_-]|:[0-9A-F]{2})+")
@@ -31,9 +36,15 @@ def unescape(part: str) -> str:
 
 
 def topic(type: str, id: str | int, section: str | None = None, *, prefix: str = DEFAULT_PREFIX) -> str:  # noqa: A002 (the form's own words)
-    """The topic of a record's form, or of a section of it: `topic("invoice", 42)` is `com.example.form.invoice.42`."""
+    """The topic of a record's form, or of a section of it: `topic("invoice", 42)` is `com.example.form.invoice.42`.
+
+    Raises ValueError for a part as `escape` does, and when the whole is longer than 200 characters.
+    """
     parts = [escape(type), escape(str(id))] + ([escape(section)] if section is not None else [])
-    return ".".join([prefix, "form", *parts])
+    made = ".".join([prefix, "form", *parts])
+    if len(made) > MAX_TOPIC_LENGTH:
+        raise ValueError(f"a form's topic has at most {MAX_TOPIC_LENGTH} characters, this one has {len(made)}")
+    return made
 
 
 def topic_of_type(type: str, *, prefix: str = DEFAULT_PREFIX) -> str:  # noqa: A002

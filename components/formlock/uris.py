@@ -60,6 +60,16 @@ class Uris:
         type = uri[len(self.forms) : -1]  # noqa: A001
         return type if _PART.fullmatch(type) else None
 
+    def bulk(self, type: str) -> str:  # noqa: A002
+        """The topic of what happens to many records of a type at once. No form has it: an id has no asterisk."""
+        return f"{self.forms}{type}.*"
+
+    def bulk_type(self, topic: object) -> str | None:
+        """The type behind such a topic; None for anything else."""
+        if not isinstance(topic, str) or not topic.endswith(".*"):
+            return None
+        return self.type_of(topic[:-1])
+
     def topic(self, form: FormId) -> str:
         """The form's topic, which is what the wire calls `form`."""
         return f"{self.forms}{form}"

@@ -67,6 +67,7 @@ def test_arrives(address: str, pull: zmq.Socket[bytes]) -> None:
         message = received(pull)
         assert message.pop("id")
         assert message == {
+            "v": 1,
             "form": FORM,
             "change_set": {"amount": ["120.00", "140.00"]},
             "status": "updated",
