@@ -11,13 +11,11 @@ from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from formlock_push.message import UPDATED, Update
+from formlock_push.message import MAX_IDS, UPDATED, Update
 from formlock_push.scope import NOBODY, Acting
 
 INSERTED = "inserted"
 DELETED = "deleted"
-# The bridge takes no more ids in one message.
-MAX_IDS = 1_000
 
 Pairs = Mapping[str, tuple[Any, Any]]
 
