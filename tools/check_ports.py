@@ -12,7 +12,10 @@ CONFIG = Path(__file__).parents[1] / ".crossbar" / "config.yaml"
 
 def ports(config: str) -> list[int]:
     """Every TCP port of loopback that the node or its demo listens on, as the configuration names them."""
-    found = re.findall(r"(?:interface: 127\.0\.0\.1, port: |pull: \"tcp://127\.0\.0\.1:|INVOICES_PORT: \")(\d+)", config)
+    found = re.findall(
+        r"(?:interface: 127\.0\.0\.1, port: |(?:pull|acknowledged|http): \"\w+://127\.0\.0\.1:|INVOICES_PORT: \")(\d+)",
+        config,
+    )
     return [int(port) for port in found]
 
 

@@ -127,7 +127,8 @@ export class Crew {
 
   #updated(facts) {
     const updates = this.#updates;
-    expect(facts.seq === updates.seq + 1, `after update ${updates.seq} came`, facts);
+    // One event may stand for several (`first` to `seq`).
+    expect((facts.first ?? facts.seq) === updates.seq + 1, `after update ${updates.seq} came`, facts);
     updates.last = performance.now();
     // The pusher may be faster than the command to wait for it.
     updates.first ??= updates.last;

@@ -1,31 +1,41 @@
-"""The bridge component: what backends push comes in, is checked, numbered, and told to everybody who has the form open."""
+"""The bridge component: what backends push comes in, is checked, kept with its number, and told to everybody who has the form open.
+
+In: ways > `_received` > intake > desk > journal. Out: publisher > `_publish` > router. This file joins them, and tells an operator.
+"""
 
 from __future__ import annotations
 
 import secrets
-from typing import Any
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any, ClassVar
 
 from autobahn.exception import Disconnected
 from autobahn.wamp.exception import ApplicationError, TransportLost
 from autobahn.wamp.types import ComponentConfig
-from twisted.python.failure import Failure
 
-from formlock.clock import Timer
-from formlock.errors import InvalidArgument, NotAllowed
+from formlock.clock import Promise, Timer
+from formlock.errors import InvalidArgument, NotActive, NotAllowed
+from formlock.policies import PolicyBook
+from formlock.policyfile import PolicyFile, policies
 from formlock.ready import CLAIMS as READY_CLAIMS
 from formlock.ready import ROLE as READY_ROLE
-from formlock.wamp import Call, ClaimsBook, Event, Session, TwistedClock, log_failure
-from formlock_bridge.intake import Rejected, read
-from formlock_bridge.journal import Entry, Journal
-from formlock_bridge.pull import CannotBind, Pull
+from formlock.wamp import Call, ClaimsBook, Event, Session, TwistedClock
+from formlock_bridge.desk import BUSY, Desk
+from formlock_bridge.intake import SENTENCES, Reason, Rejected, read
+from formlock_bridge.journals import Arrival, Entry, Journal, JournalError, Keeping, open_journal
+from formlock_bridge.publisher import LostError, Publisher, RefusedError, Telling, Waiting
 from formlock_bridge.redaction import cut
 from formlock_bridge.tally import Tally
+from formlock_bridge.ways import CannotBind, Sender, Ways
+from formlock_bridge.ways.addresses import listening
+from formlock_bridge.ways.sender import Answer
 from formlock_push.message import UPDATED, Update
 
-DEFAULT_PULL = "tcp://127.0.0.1:5555"
-# Publishes that the router has not confirmed yet. Full, we read nothing more; half empty, we go on. Small, because a lock call that
-# comes meanwhile waits behind them in the router.
-MAX_IN_FLIGHT = 64
+# What has its number and is not told yet, at most: a process that starts again has it all in memory at once. Full, we read nothing
+# more; half empty, we go on.
+MAX_WAITING = 10_000
+MAX_WAITING_BYTES = 32 * 2**20
 # Of the messages in one answer of `updates`. As an event JSON can grow fourfold (1e15 becomes 1000000000000000.0), and the router
 # ends a component that sends it more than 1 MiB.
 MAX_ANSWER_BYTES = 131_072
@@ -33,103 +43,247 @@ SUMMARY_MS = 5_000
 
 
 class BridgeComponent(Session):
-    """`extra`: `pull`, the address that backends push to."""
+    """`extra`: where backends push to (ways/addresses.py); `journal` (URL), and `kept`, what is kept in it, by the names of
+    journals.Keeping; `policy_file` and `policy` as for the lock component."""
+
+    # The session before this one in the same process, until it has let go of ports and journal.
+    _before: ClassVar[Promise[None] | None] = None
 
     def __init__(self, config: ComponentConfig) -> None:
         super().__init__(config)
         self._clock = TwistedClock()
         self._claims = ClaimsBook(self, internal={READY_ROLE: READY_CLAIMS})
-        self._journal = Journal(secrets.token_hex(4))
-        self._pull: Pull | None = None
-        self._in_flight = 0
-        self._published = 0
+        self._ways: Ways | None = None
+        self._journal: Journal | None = None
+        self._paused = False
+        self._over = False
         self._tally = Tally()
         self._summary: Timer | None = None
 
+    @classmethod
+    def check_config(cls, personality: object, extra: dict[str, Any]) -> None:
+        """What can never work is refused before anything is started."""
+        listening(extra)
+        _keeping(extra)
+        policies(extra, changed=lambda _: None, wrong=lambda _: None)
+        super().check_config(personality, extra)
+
     async def started(self) -> None:
-        """Open the way in, hear of sessions, and answer last."""
-        address = self.extra.get("pull", DEFAULT_PULL)
+        """Have the ports, then the journal; tell what was not told before; hear of sessions, answer, and read last.
+
+        So a second bridge, started by mistake, fails at the ports before it touches the journal of the first.
+        """
+        if BridgeComponent._before is not None:
+            await BridgeComponent._before
+        self._policies = policies(self.extra, changed=self._policy_changed, wrong=self._policy_wrong)
+        self._ways = Ways(listening(self.extra), self._clock, self._received, self._refused, self._told)
         try:
-            self._pull = Pull(address, self._received)
-        except CannotBind as error:
-            self.warn("bridge.cannot_bind", why=error)
+            await self._ways.open()
+            self._pause()
+            journal = await self._open_journal()
+        except (CannotBind, JournalError) as error:
+            self.warn("bridge.cannot_start", why=error)
             raise
+        if isinstance(self._policies, PolicyFile):
+            self._policies.watch(self._clock)
+        untold = await journal.unpublished()
+        for entry in untold:
+            self._go_on_with(entry)
         await self.hear("wamp.session.on_join", self._on_join)
         await self.hear("wamp.session.on_leave", self._on_leave)
         await self.answer(self.uris.procedure("updates"), self._updates)
-        self.note("bridge.ready", epoch=self._journal.epoch, pull=address)
+        self._look()
+        self.note("bridge.ready", epoch=journal.epoch, untold=len(untold), **self._ways.addresses())
 
     async def ended(self) -> None:
-        """Free the port, so that the next session can have it."""
-        if self._pull is not None:
-            self._pull.close()
+        """Write and answer what has been read, free the ports, and let go of the journal; the next session goes on from it."""
+        self._over = True
+        ending: Promise[None] = self._clock.promise()
+        BridgeComponent._before = ending
+        try:
+            await self._end()
+        finally:
+            ending.keep(None)
+
+    async def _end(self) -> None:
+        self._pause()
+        told = 0
+        if self._journal is not None:
+            told = self._publisher.events
+            self._publisher.stop()
+            await self._desk.close()
+        if self._ways is not None:
+            await self._ways.close()
+        if self._journal is not None:
+            await self._journal.close()
+        if isinstance(getattr(self, "_policies", None), PolicyFile):
+            self._policies.stop()  # type: ignore[union-attr]
         if self._summary is not None:
             self._summary.cancel()
         self._summarize()
-        self.note("bridge.ended", published=self._published, **self._tally.total)
+        self.note("bridge.ended", published=told, **self._tally.total)
+
+    async def _open_journal(self) -> Journal:
+        url, keeping = self.extra.get("journal", "memory:"), _keeping(self.extra)
+        journal = await open_journal(url, self._clock, lambda: secrets.token_hex(4), self.folder(), keeping)
+        self._keep(journal)
+        if self._over:
+            # The router was lost meanwhile, and `ended` has not seen it.
+            await journal.close()
+            raise NotActive
+        return journal
+
+    def _keep(self, journal: Journal) -> None:
+        self._journal = journal
+        self._publisher = Publisher(
+            self._clock, journal, self._publish, self._window_ms, relieved=self._look, refused=self._not_published
+        )
+        self._desk = Desk(
+            self._clock, journal, taken=self._taken, duplicate=self._duplicate, changed=self._look, lost=self._not_journalled
+        )
 
     # -- the way in
 
-    def _received(self, frame: bytes, parts: int) -> None:
-        try:
-            taken = read(self.uris, frame, parts)
-            if isinstance(taken, Rejected):
-                self._count("bridge.rejected", taken.reason, form=taken.form, bytes=len(frame))
-            else:
-                self._take(taken, frame)
-        except Exception:  # noqa: BLE001 (Twisted stops reading from a socket whose reader raises)
-            log_failure("bridge.failed", Failure())
+    def _received(self, frame: bytes, parts: int, answer: Answer | None, sender: Sender) -> None:
+        taken = read(self.uris, frame, parts)
+        if isinstance(taken, Rejected):
+            self._reject(taken.reason, taken.form, len(frame), None, answer, sender)
+        elif not sender.may_push(taken.form.removeprefix(self.uris.forms)):
+            self._reject(Reason.NOT_ALLOWED, taken.form, len(frame), taken.id, answer, sender)
+        elif taken.id is None and sender.needs_id:
+            self._reject(Reason.NO_ID, taken.form, len(frame), None, answer, sender)
+        elif answer is not None and self._full:
+            self._desk.say(answer, {"id": taken.id, **BUSY})
+        else:
+            self._take(taken, frame, answer)
 
-    def _take(self, update: Update, frame: bytes) -> None:
-        entry = self._journal.append(update.form, frame, self._clock.wall())
-        self._in_flight += 1
-        if self._in_flight >= MAX_IN_FLIGHT and self._pull is not None:
-            self._pull.pause()
-        # Runs at once up to the sending, so a form's updates leave in the order of their numbers.
-        self._clock.start(self._publish(update, entry))
+    def _reject(self, reason: Reason, form: str, length: int, name: str | None, answer: Answer | None, sender: Sender) -> None:
+        self._count("bridge.rejected", reason, form=form, bytes=length, way=sender.way, key=sender.key)
+        if answer is not None:
+            self._desk.say(answer, {"id": name, "error": reason, "message": SENTENCES[reason], "retry": False})
 
-    async def _publish(self, update: Update, entry: Entry) -> None:
-        """What does not get through is not sent again here: whoever sees the gap asks for `updates`."""
+    def _refused(self, kind: str, facts: Mapping[str, object]) -> None:
+        self._count("bridge.refused", kind, **facts)
+
+    def _told(self, verb: str, facts: Mapping[str, object]) -> None:
+        (self.warn if verb == "bridge.wrong_key_file" else self.note)(verb, **facts)
+
+    def _take(self, update: Update, frame: bytes, answer: Answer | None) -> None:
+        # Who waits for an answer is told a name, to know its event by.
+        name = update.id or (secrets.token_hex(8) if answer is not None else "")
+        self._desk.take(Arrival(update.form, frame, self._clock.wall(), update.source or "", name), update, answer)
+        self._look()
+
+    def _taken(self, entry: Entry, update: Update) -> None:
+        self._publisher.add(Waiting(entry.form, entry.seq, entry.at, _named(update, entry), len(entry.message)))
+
+    def _go_on_with(self, entry: Entry) -> None:
+        """What an earlier process has not told."""
+        update = read(self.uris, entry.message)
+        if isinstance(update, Update):
+            self._taken(entry, update)
+        elif self._journal is not None:
+            # This version refuses what another one took.
+            self._journal.parked(entry.form, entry.seq, entry.seq, update.reason)
+
+    # -- back pressure
+
+    @property
+    def _full(self) -> bool:
+        publisher = self._publisher
+        return self._desk.full or publisher.waiting >= MAX_WAITING or publisher.waiting_bytes >= MAX_WAITING_BYTES
+
+    def _look(self) -> None:
+        """Stop reading, or go on; and end when the journal is another's."""
+        if self._over:
+            return
+        if self._journal is not None and self._journal.stepped_down:
+            self.fault("bridge.taken_over", why="another process has opened the journal, or it can't be read any more")
+            if self.is_attached():
+                self.leave()
+        elif self._full:
+            self._pause()
+        elif self._publisher.waiting <= MAX_WAITING // 2 and self._publisher.waiting_bytes <= MAX_WAITING_BYTES // 2:
+            self._resume()
+
+    def _pause(self) -> None:
+        if not self._paused and self._ways is not None:
+            self._paused = True
+            self._ways.pause()
+
+    def _resume(self) -> None:
+        if self._paused and self._ways is not None:
+            self._paused = False
+            self._ways.resume()
+
+    # -- the way out
+
+    async def _publish(self, telling: Telling) -> None:
+        facts = self._event(telling.update, telling.seq, telling.at, _nothing)
+        if telling.first != telling.seq:
+            facts["first"] = telling.first
         try:
-            await self.tell_confirmed(update.form, self._event(update, entry))
-            self._published += 1
+            await self.tell_confirmed(telling.form, facts)
         except ApplicationError as error:
-            self._count("bridge.not_published", "refused", form=update.form, seq=entry.seq, why=error.error)
+            raise RefusedError(error.error) from None
         except (TransportLost, Disconnected):
-            self._count("bridge.not_published", "router_lost", form=update.form, seq=entry.seq)
-        finally:
-            self._in_flight -= 1
-            if self._in_flight <= MAX_IN_FLIGHT // 2 and self._pull is not None:
-                self._pull.resume()
+            self._count("bridge.not_published", "router_lost", form=telling.form, seq=telling.seq)
+            raise LostError from None
 
-    def _event(self, update: Update, entry: Entry) -> dict[str, Any]:
-        """The keywords of `updated`: names of ours only, whatever a message had."""
-        facts = cut(update.facts(), update.redact, lambda _: False)
+    def _event(self, update: Update, seq: int, at: int, allows: Callable[[str], bool]) -> dict[str, Any]:
+        """The keywords of the event, as far as somebody with these rights may see them: our names only, whatever a message had."""
+        facts = update.facts()
+        facts = cut(facts, facts.pop("redact", None), allows)
         if facts["status"] != UPDATED:
             facts["reported"] = facts["status"]
-        return {**facts, "status": UPDATED, "epoch": self._journal.epoch, "seq": entry.seq, "at": entry.at}
+        named = {"status": UPDATED} if update.count is None else {"status": "bulk"}
+        return {**facts, **named, "epoch": self._epoch, "seq": seq, "at": at}
+
+    def _window_ms(self, topic: str) -> int:
+        # Of many records at once each message stands for itself: what two of them count can't be added up.
+        return 0 if self.uris.bulk_type(topic) is not None else self._policies.of(self.uris.form(topic)).coalesce_ms
+
+    def _not_published(self, telling: Telling, why: str, parked: bool) -> None:
+        self._count("bridge.not_published", "parked" if parked else "refused", form=telling.form, seq=telling.seq, why=why)
 
     # -- for those who missed some
 
     async def _updates(self, call: Call) -> dict[str, Any]:
         asked = call.arguments()
-        form = self.uris.form(asked.get("form"))
-        topic = self.uris.topic(form)
         since = _since(asked.get("since"))
         claims = await self._claims.of(call.caller)
-        if not claims.allows("view", form):
+        bulk_type = self.uris.bulk_type(asked.get("form"))
+        if bulk_type is not None:
+            topic, may_view = self.uris.bulk(bulk_type), claims.allows_some("view", bulk_type)
+        else:
+            form = self.uris.form(asked.get("form"))
+            topic, may_view = self.uris.topic(form), claims.allows("view", form)
+        if not may_view:
             raise NotAllowed(form=topic, right="view")
-        page = self._journal.after(topic, since, MAX_ANSWER_BYTES)
+        if self._journal is None:
+            raise NotActive
+
+        def allows(right: str) -> bool:
+            # Nothing of a bulk message is for some only.
+            return bulk_type is None and claims.allows(right, form)
+
+        page = await self._journal.after(topic, since, MAX_ANSWER_BYTES)
         return {
             "form": topic,
-            "epoch": self._journal.epoch,
+            "epoch": self._epoch,
             "seq": page.seq,
             "complete": page.complete,
             # Kept as they came, so read again; each has been accepted once.
             "updates": [
-                self._event(update, entry) for entry in page.entries if isinstance(update := read(self.uris, entry.message), Update)
+                self._event(_named(update, entry), entry.seq, entry.at, allows)
+                for entry in page.entries
+                if isinstance(update := read(self.uris, entry.message), Update)
             ],
         }
+
+    @property
+    def _epoch(self) -> str:
+        return self._journal.epoch if self._journal is not None else ""
 
     def _on_join(self, event: Event) -> None:
         self._claims.joined(event.args[0])
@@ -138,6 +292,18 @@ class BridgeComponent(Session):
         self._claims.left(event.args[0])
 
     # -- what an operator is told
+
+    def _duplicate(self, update: Update) -> None:
+        self._count("bridge.duplicate", "duplicate", form=update.form, source=update.source or "", id=update.id or "")
+
+    def _not_journalled(self, count: int) -> None:
+        self.fault("bridge.not_journalled", count=count, why="the journal could not be written before the end")
+
+    def _policy_changed(self, book: PolicyBook) -> None:
+        self.note("policy.changed", tables=1 + len(book.records) + len(book.beginnings))
+
+    def _policy_wrong(self, why: str) -> None:
+        self.fault("policy.wrong", why=why, then="the policies of before go on")
 
     def _count(self, verb: str, kind: str, **facts: object) -> None:
         """The first of a kind has its line at once; under a flood the others are one line in five seconds."""
@@ -153,9 +319,28 @@ class BridgeComponent(Session):
             self.warn("bridge.more_of_these", **more)
 
 
+def _nothing(_right: str) -> bool:
+    """What everybody is told is cut as for somebody without any right of the application's own."""
+    return False
+
+
+def _named(update: Update, entry: Entry) -> Update:
+    """With the id that the bridge has given it, where it came without."""
+    return update if update.id or not entry.id else replace(update, id=entry.id)
+
+
 def _since(given: object) -> int | None:
     if given is None:
         return None
     if isinstance(given, bool) or not isinstance(given, int) or given < 0:
         raise InvalidArgument(argument="since")
     return given
+
+
+def _keeping(extra: Mapping[str, Any]) -> Keeping:
+    given = extra.get("kept", {})
+    try:
+        return Keeping(**given)
+    except TypeError:
+        known = ", ".join(Keeping.__struct_fields__)
+        raise ValueError(f"kept: {given!r} is not made of whole numbers by the names {known}") from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,6 +12,10 @@ from formlock.model import FormId
 
 Right = Literal["view", "lock", "takeover", "list", "reserve", "admin"]
 RIGHTS: frozenset[Right] = frozenset(get_args(Right))
+# Every right there is, those of the application too (below); only the development node gives it.
+EVERY = "*"
+# An application's own right, by which it says who may see a field of an update (`redact`).
+EXTRA_RIGHT = re.compile(r"[a-z0-9_.-]{1,64}")
 
 MAX_USER_LENGTH = 100
 MAX_NAME_LENGTH = 100
@@ -25,7 +30,11 @@ class Grant:
     """Rights on the forms that a pattern names: `invoice.42`, `invoice.*` or `*`."""
 
     pattern: str
-    rights: frozenset[Right]
+    rights: frozenset[str]
+
+    def gives(self, right: str) -> bool:
+        """Whether the right is among them."""
+        return right in self.rights or EVERY in self.rights
 
     def covers(self, form: FormId) -> bool:
         """Whether the pattern names this form; whoever may do something with the whole may with its sections."""
@@ -41,14 +50,18 @@ class Claims:
     tenant: str = ""
     grants: tuple[Grant, ...] = ()
 
-    def allows(self, right: Right, form: FormId) -> bool:
-        """Whether the bearer has the right on this form."""
-        return any(right in grant.rights and grant.covers(form) for grant in self.grants)
+    def allows(self, right: str, form: FormId) -> bool:
+        """Whether the bearer has the right on this form: one of RIGHTS, or one of the application's own."""
+        return any(grant.gives(right) and grant.covers(form) for grant in self.grants)
 
-    def allows_all(self, right: Right, type: str | None = None) -> bool:  # noqa: A002 (the form's own word)
+    def allows_all(self, right: str, type: str | None = None) -> bool:  # noqa: A002 (the form's own word)
         """Whether the bearer has the right on every form of the type, or on every form there is."""
         patterns = ("*", f"{type}.*") if type is not None else ("*",)
-        return any(right in grant.rights and grant.pattern in patterns for grant in self.grants)
+        return any(grant.gives(right) and grant.pattern in patterns for grant in self.grants)
+
+    def allows_some(self, right: str, type: str) -> bool:  # noqa: A002
+        """Whether the bearer has the right on at least one form of the type, as far as one can tell: there may be none."""
+        return any(grant.gives(right) and (grant.pattern == "*" or grant.pattern.startswith(f"{type}.")) for grant in self.grants)
 
     def to_extra(self) -> dict[str, Any]:
         """JSON-able; `from_extra` reads it back."""
@@ -68,7 +81,7 @@ def from_extra(extra: object) -> Claims:
     if not isinstance(rights, Mapping):
         raise InvalidClaims("claims without rights")
     grants = tuple(
-        Grant(str(pattern), frozenset(right for right in RIGHTS if right in granted))
+        Grant(str(pattern), frozenset(right for right in granted if _is_right(right)))
         for pattern, granted in rights.items()
         if isinstance(granted, list)
     )
@@ -88,7 +101,12 @@ def development(extra: object, guest: str) -> Claims:
     name = _text(said.get("name") or user, "name", MAX_NAME_LENGTH)
     if said.get("rights") is not None:
         return from_extra({"user": user, "name": name, "rights": said["rights"]})
-    return Claims(user=user, name=name, grants=(Grant("*", RIGHTS),))
+    return Claims(user=user, name=name, grants=(Grant("*", frozenset({*RIGHTS, EVERY})),))
+
+
+def _is_right(right: object) -> bool:
+    """RIGHTS are spelt as the application's own may be."""
+    return isinstance(right, str) and (right == EVERY or EXTRA_RIGHT.fullmatch(right) is not None)
 
 
 def _text(value: object, what: str, limit: int) -> str:

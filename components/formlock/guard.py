@@ -74,6 +74,10 @@ def may(claims: Claims, uris: Uris, uri: str, action: str, match: str | None) ->
 
 
 def _may_view(claims: Claims, uris: Uris, topic: str) -> bool:
+    bulk_type = uris.bulk_type(topic)
+    if bulk_type is not None:
+        # "Many of this type have changed" tells nothing of any one record that all who see some of them may not know.
+        return claims.allows_some("view", bulk_type)
     try:
         form: FormId = uris.form(topic)
     except FormLockError:

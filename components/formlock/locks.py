@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 from formlock.audience import Audience
@@ -31,9 +30,8 @@ from formlock.events import Granted
 from formlock.history import Keeping
 from formlock.model import FormId, FormState, Owner
 from formlock.past import Past, owner_of
-from formlock.policies import Policies, PolicyBook
-from formlock.policy import Policy
-from formlock.policyfile import PolicyFile, read
+from formlock.policies import PolicyBook
+from formlock.policyfile import PolicyFile, policies
 from formlock.ready import CLAIMS as READY_CLAIMS
 from formlock.ready import ROLE as READY_ROLE
 from formlock.receipts import Signer
@@ -72,10 +70,8 @@ class LockComponent(Session):
     @classmethod
     def check_config(cls, personality: object, extra: dict[str, Any]) -> None:
         """A policy that breaks promises is refused before anything is started."""
-        base = _policy(extra)
+        policies(extra, changed=lambda _: None, wrong=lambda _: None)
         _keeping(extra)
-        if "policy_file" in extra:
-            read(Path(extra.get("cbdir", ".")) / extra["policy_file"], base)
         super().check_config(personality, extra)
 
     async def started(self) -> None:
@@ -92,16 +88,17 @@ class LockComponent(Session):
         self._waiting: list[Callable[[], None]] | None = []
         url, keeping = self.extra.get("store", "memory:"), _keeping(self.extra)
         store = await open_store(url, self._clock, lambda: secrets.token_hex(4), self.folder(), keeping)
+        self._policies = policies(self.extra, changed=self._policy_changed, wrong=self._policy_wrong)
         self._service = LockService(
             store,
             self._clock,
-            self._policies(),
+            self._policies,
             happened=self._happened,
             probe=self._probe,
             stepped_down=self._step_down,
         )
-        if self._policy_file is not None:
-            self._policy_file.watch(self._clock)
+        if isinstance(self._policies, PolicyFile):
+            self._policies.watch(self._clock)
         await self.hear("wamp.session.on_join", self._on_join)
         await self.hear("wamp.session.on_leave", self._on_leave)
         await self._audience.listen()
@@ -129,17 +126,9 @@ class LockComponent(Session):
         """Nothing is released: the next start goes on from here."""
         if hasattr(self, "_service"):
             self._audience.end()
-            if self._policy_file is not None:
-                self._policy_file.stop()
+            if isinstance(self._policies, PolicyFile):
+                self._policies.stop()
             await self._service.stop()
-
-    def _policies(self) -> Policies:
-        base, name = _policy(self.extra), self.extra.get("policy_file")
-        self._policy_file: PolicyFile | None = None
-        if name is None:
-            return base
-        self._policy_file = PolicyFile(self.folder(name), base, changed=self._policy_changed, wrong=self._policy_wrong)
-        return self._policy_file
 
     def _policy_changed(self, book: PolicyBook) -> None:
         self.note("policy.changed", tables=1 + len(book.records) + len(book.beginnings))
@@ -396,15 +385,6 @@ class LockComponent(Session):
         self.note("lock.refused", call=what, form=form, user=claims.user, error=error.name, rev=state.rev)
         now, wall = self._clock.now(), self._clock.wall()
         return refusal(self.uris, error, state, form, same_user, self._service.epoch, now, wall)
-
-
-def _policy(extra: dict[str, Any]) -> Policy:
-    given = extra.get("policy", {})
-    try:
-        return Policy(**given)
-    except TypeError:
-        known = ", ".join(Policy.__struct_fields__)
-        raise ValueError(f"policy: {given!r} is not made of whole milliseconds by the names {known}") from None
 
 
 def _keeping(extra: dict[str, Any]) -> Keeping:

@@ -15,7 +15,7 @@ MAX_ATTEMPTS = 16
 # How many lines a page may have given up while the router still believes in them; it drops each within 25 s.
 MAX_EARLIER = 3
 # Of the times that may be 0, which means: never.
-OPTIONAL = frozenset({"idle_release_ms", "max_hold_ms", "handover_ms"})
+OPTIONAL = frozenset({"idle_release_ms", "max_hold_ms", "handover_ms", "coalesce_ms"})
 # How the policy file says it.
 NEVER = "never"
 # A year; whoever writes more has missed the unit.
@@ -61,6 +61,8 @@ class Policy(Struct, frozen=True, gc=False):
     max_hold_ms: int = 8 * 3_600_000
     warn_ms: int = 5 * 60_000
     max_long_ms: int = 30 * 86_400_000
+    # The bridge's: how long updates of one form gather into one event.
+    coalesce_ms: int = 100
     # Which right a session needs; whoever holds a form keeps it without.
     lock_right: Right = "lock"
     takeover_right: Right = "takeover"

@@ -6,8 +6,9 @@ wrong one is told once, and the policies of before go on. What leases were promi
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 from formlock.clock import Clock, Timer
 from formlock.model import FormId
@@ -66,6 +67,25 @@ class PolicyFile:
     def _look_and_go_on(self, clock: Clock) -> None:
         self.watch(clock)
         self.look()
+
+
+def base_of(extra: Mapping[str, Any]) -> Policy:
+    """What a component's configuration says (`policy`) for all that its file leaves out; ValueError when that can't be."""
+    given = extra.get("policy", {})
+    try:
+        return Policy(**given)
+    except TypeError:
+        known = ", ".join(Policy.__struct_fields__)
+        raise ValueError(f"policy: {given!r} is not made of whole milliseconds by the names {known}") from None
+
+
+def policies(extra: Mapping[str, Any], changed: Callable[[PolicyBook], None], wrong: Callable[[str], None]) -> Policy | PolicyFile:
+    """A component's policies: `policy_file` (relative to its folder, `cbdir`), else one for all forms. ValueError as above, and
+    when the file is wrong."""
+    base, name = base_of(extra), extra.get("policy_file")
+    if name is None:
+        return base
+    return PolicyFile(Path(extra.get("cbdir", ".")) / name, base, changed, wrong)
 
 
 def read(path: Path, base: Policy) -> PolicyBook:

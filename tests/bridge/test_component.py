@@ -1,25 +1,34 @@
-"""The bridge component without a router: numbering, order, back pressure, and what an operator is told."""
+"""The bridge component without a router: order, answers, back pressure, rights, and what an operator is told."""
 
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Mapping
 from typing import Any
 
 import pytest
+import pytest_twisted
 from autobahn.wamp.exception import ApplicationError, TransportLost
 from autobahn.wamp.types import ComponentConfig
+from twisted.internet import reactor
 from twisted.internet.defer import Deferred, ensureDeferred
+from twisted.internet.task import deferLater
 
 from formlock.claims import Claims, Grant
 from formlock.errors import InvalidArgument, InvalidForm, NotAllowed
+from formlock.policy import Policy
 from formlock.wamp import Call
-from formlock_bridge.component import MAX_ANSWER_BYTES, MAX_IN_FLIGHT, BridgeComponent
+from formlock_bridge.component import MAX_ANSWER_BYTES, MAX_WAITING, BridgeComponent
+from formlock_bridge.desk import BUSY
+from formlock_bridge.journals import Entry
+from formlock_bridge.journals.memory import MemoryJournal
+from formlock_bridge.ways import Sender
 
 FORM = "com.example.form.invoice.42"
 
 
-class FakePull:
+class FakeWays:
     def __init__(self) -> None:
         self.paused = False
 
@@ -29,19 +38,22 @@ class FakePull:
     def resume(self) -> None:
         self.paused = False
 
-    def close(self) -> None:
+    async def close(self) -> None:
         pass
 
 
 class Bridge(BridgeComponent):
     """`told` is what the router was sent; it has confirmed what `confirm` was called for."""
 
-    def __init__(self) -> None:
+    def __init__(self, policy: Policy) -> None:
         super().__init__(ComponentConfig("formlock"))
         self.told: list[tuple[str, dict[str, Any]]] = []
         self.lines: list[tuple[str, dict[str, Any]]] = []
         self.unconfirmed: list[Deferred[None]] = []
-        self.socket = self._pull = FakePull()  # type: ignore[assignment]
+        self.answers: list[dict[str, Any]] = []
+        self.socket = self._ways = FakeWays()  # type: ignore[assignment]
+        self._policies = policy
+        self._keep(MemoryJournal("e", self._clock))
 
     async def tell_confirmed(self, topic: str, facts: Mapping[str, Any]) -> None:
         self.told.append((topic, dict(facts)))
@@ -52,18 +64,30 @@ class Bridge(BridgeComponent):
     def warn(self, verb: str, **facts: object) -> None:
         self.lines.append((verb, facts))
 
-    note = warn
+    note = fault = warn
 
     def comes(self, parts: int = 1, **message: Any) -> None:
-        self._received(json.dumps(message).encode(), parts)
+        self._received(json.dumps(message).encode(), parts, None, Sender("pull"))
+
+    def asks(self, sender: Sender | None = None, **message: Any) -> dict[str, Any]:
+        """By an acknowledged way."""
+        frame, sender = json.dumps(message).encode(), sender or Sender("acknowledged")
+        self._received(frame, 1, lambda said: self.answers.append(dict(said)), sender)
+        return self.answers[-1]
 
     def confirm(self, number: int = 1) -> None:
         for _ in range(number):
             self.unconfirmed.pop(0).callback(None)
 
-    def ask(self, *args: Any, **kwargs: Any) -> Any:
+    def confirm_all(self) -> None:
+        while self.unconfirmed:
+            self.confirm()
+
+    def ask(self, *args: Any, rights: dict[str, set[str]] | None = None, **kwargs: Any) -> Any:
         """As user 7, who may see invoices."""
-        self._claims._known[7] = Claims("ann", "Ann", grants=(Grant("invoice.*", frozenset({"view"})),))
+        granted = rights or {"invoice.*": {"view"}}
+        grants = tuple(Grant(pattern, frozenset(names)) for pattern, names in granted.items())
+        self._claims._known[7] = Claims("ann", "Ann", grants=grants)
         answers: list[Any] = []
         call = Call("com.example.formlock.updates", list(args), kwargs, 7)
         asked = ensureDeferred(self._updates(call))
@@ -75,8 +99,10 @@ class Bridge(BridgeComponent):
 
 @pytest.fixture
 def bridge() -> Any:
-    bridge = Bridge()
+    """One that tells each update by itself."""
+    bridge = Bridge(Policy(coalesce_ms=0))
     yield bridge
+    bridge._publisher.stop()
     if bridge._summary is not None:
         bridge._summary.cancel()
 
@@ -91,7 +117,7 @@ def test_event(bridge: Bridge) -> None:
         "form": FORM,
         "status": "updated",
         "reported": "ENTITY_UPDATED",
-        "epoch": bridge._journal.epoch,
+        "epoch": "e",
         "seq": 1,
         "change_set": {"a": [1, 2]},
     }
@@ -102,35 +128,90 @@ def test_order(bridge: Bridge) -> None:
     for n in range(20):
         bridge.comes(form=f"{FORM}{n % 2}", id=n)
         bridge.comes(form="wrong")
-    assert [(event["form"][-1], event["seq"], event["id"]) for _, event in bridge.told] == [
-        (str(n % 2), n // 2 + 1, str(n)) for n in range(20)
-    ]
+    bridge.confirm_all()
+    for form in (0, 1):
+        told = [(event["seq"], event["id"]) for topic, event in bridge.told if topic == f"{FORM}{form}"]
+        assert told == [(n + 1, str(2 * n + form)) for n in range(10)]
 
 
 def test_back_pressure(bridge: Bridge) -> None:
-    """U36: with so many publishes unconfirmed the bridge stops reading, and goes on when half of them are through."""
-    for _ in range(MAX_IN_FLIGHT - 1):
-        bridge.comes(form=FORM)
+    """U36: with so many not told yet the bridge stops reading, and goes on when half of them are through."""
+    for n in range(MAX_WAITING - 1):
+        bridge.comes(form=f"{FORM}{n}")
     assert not bridge.socket.paused
     bridge.comes(form=FORM)
     assert bridge.socket.paused
-    bridge.confirm(MAX_IN_FLIGHT // 2 - 1)
+    assert bridge.asks(form=FORM, id="1") == {"id": "1", **BUSY}
+    while bridge._publisher.waiting > MAX_WAITING // 2 + 1:
+        bridge.confirm()
     assert bridge.socket.paused
     bridge.confirm()
     assert not bridge.socket.paused
+    assert bridge.asks(form=FORM, id="1")["seq"] == 2
 
 
 def test_not_published(bridge: Bridge) -> None:
-    """What the router refuses or does not get is counted, stops nothing, and can still be asked for."""
-    errors = [ApplicationError("wamp.error.not_authorized"), TransportLost()]
-    for error in errors:
-        bridge.comes(form=FORM)
-        bridge.unconfirmed.pop().errback(error)
+    """What the router does not get is counted, is not marked as told, and can still be asked for."""
+    bridge.comes(form=FORM)
+    bridge.comes(form=FORM)
+    bridge.unconfirmed.pop().errback(ApplicationError("wamp.error.not_authorized"))
+    assert bridge._tally.total == {"refused": 1}
+    bridge.comes(form=FORM + "0")
+    bridge.unconfirmed.pop().errback(TransportLost())
     assert bridge._tally.total == {"refused": 1, "router_lost": 1}
-    assert [facts["reason"] for _, facts in bridge.lines] == ["refused", "router_lost"]
-    assert bridge._in_flight == 0
     answer = bridge.ask(form=FORM, since=0)
     assert (answer["seq"], answer["complete"], len(answer["updates"])) == (2, True, 2)
+    journal = bridge._journal
+    assert journal is not None
+    untold: list[Any] = []
+    ensureDeferred(journal.unpublished()).addCallback(untold.extend)
+    assert [(entry.form, entry.seq) for entry in untold] == [(FORM, 1), (FORM, 2), (FORM + "0", 1)]
+
+
+def test_what_was_not_told_is_told_after_a_restart(bridge: Bridge) -> None:
+    """U38: it goes out before anything newer of its form, with the number and time it had; what can't be read any more is parked."""
+    bridge.comes(form=FORM, id="1")
+    bridge.comes(form=FORM, id="2")
+    again = Bridge(Policy(coalesce_ms=0))
+    again._keep(bridge._journal)  # type: ignore[arg-type]
+    ensureDeferred(bridge._journal.unpublished()).addCallback(lambda untold: [again._go_on_with(entry) for entry in untold])  # type: ignore[union-attr]
+    again.comes(form=FORM, id="3")
+    again.confirm_all()
+    assert [(event["seq"], event["id"]) for _, event in again.told] == [(1, "1"), (2, "2"), (3, "3")]
+    assert again.told[0] == bridge.told[0]
+    again._go_on_with(Entry(FORM, 3, 0, b"not ours"))
+    assert len(again.told) == 3
+
+
+def test_answers(bridge: Bridge) -> None:
+    """U38: who asks for it is told the number, once the journal has it: the same for a duplicate, and why for what is refused."""
+    assert bridge.asks(form=FORM, id="x", source="s") == {"id": "x", "form": FORM, "seq": 1, "epoch": "e"}
+    assert bridge.asks(form=FORM, id="x", source="s") == {"id": "x", "form": FORM, "seq": 1, "epoch": "e", "duplicate": True}
+    assert bridge.asks(form=FORM, id="x", source="t")["seq"] == 2
+    made = bridge.asks(form=FORM)
+    assert (made["seq"], len(made["id"])) == (3, 16)
+    refused = bridge.asks(form="wrong")
+    assert (refused["id"], refused["error"], refused["retry"]) == (None, "invalid_form", False)
+    bridge.confirm_all()
+    assert [event["id"] for _, event in bridge.told] == ["x", "x", made["id"]]
+    assert bridge.ask(form=FORM, since=2)["updates"][0]["id"] == made["id"]
+
+
+@pytest_twisted.ensureDeferred
+async def test_folded() -> None:
+    """U36: what follows quickly is one event that says from where it counts; `updates` has each."""
+    bridge = Bridge(Policy(coalesce_ms=5))
+    for n in range(4):
+        bridge.comes(form=FORM, id=n, change_set={"a": [n, n + 1]})
+    bridge.confirm()
+    limit = time.monotonic() + 10
+    while len(bridge.told) < 2 and time.monotonic() < limit:
+        await deferLater(reactor, 0.005)
+    bridge._publisher.stop()
+    event = bridge.told[1][1]
+    assert (event["first"], event["seq"], event["id"], event["change_set"]) == (2, 4, "3", {"a": [1, 4]})
+    assert "first" not in bridge.told[0][1]
+    assert [update["change_set"] for update in bridge.ask(form=FORM, since=2)["updates"]] == [{"a": [2, 3]}, {"a": [3, 4]}]
 
 
 def test_log(bridge: Bridge) -> None:
@@ -153,8 +234,9 @@ def test_updates(bridge: Bridge) -> None:
     for n in range(5):
         bridge.comes(form=FORM, id=n, status="saved")
     answer = bridge.ask(form=FORM, since=3)
+    bridge.confirm_all()
     told = [event for _, event in bridge.told]
-    assert answer == {"form": FORM, "epoch": bridge._journal.epoch, "seq": 5, "complete": True, "updates": told[3:]}
+    assert answer == {"form": FORM, "epoch": "e", "seq": 5, "complete": True, "updates": told[3:]}
     assert bridge.ask(FORM, since=3) == bridge.ask({"form": FORM, "since": 3}) == bridge.ask({"form": FORM}, since=3) == answer
     assert bridge.ask(FORM) == {**answer, "updates": []}
 
@@ -190,10 +272,45 @@ def test_updates_refused(bridge: Bridge, args: list[Any], kwargs: dict[str, Any]
         bridge.ask(*args, **kwargs)
 
 
-def test_nothing_escapes(bridge: Bridge, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever goes wrong inside, the socket's reader sees nothing of it, and the next message works."""
-    with monkeypatch.context() as broken:
-        broken.setattr(bridge._journal, "append", None)
-        bridge.comes(form=FORM)
-    bridge.comes(form=FORM)
-    assert len(bridge.told) == 1
+def test_who_may_push_what(bridge: Bridge) -> None:
+    """A key pushes the forms that it is for, and no other; over HTTP a message needs an id, since a request may be repeated."""
+    shop = Sender("acknowledged", b"", "shop", ("order.*",))
+    assert bridge.asks(shop, form=FORM, id="1")["error"] == "not_allowed"
+    assert bridge.asks(shop, form="com.example.form.order.1", id="1")["seq"] == 1
+    assert bridge.asks(Sender("http"), form=FORM)["error"] == "no_id"
+    assert bridge.asks(Sender("http"), form=FORM, id="1")["seq"] == 1
+    assert bridge._tally.total == {"not_allowed": 1, "no_id": 1}
+
+
+def test_redacted(bridge: Bridge) -> None:
+    """Nobody is told by an event what only some may see; who has the right gets it by `updates`, and who has not, does not."""
+    secret = {"salary": "hr"}
+    bridge.comes(form=FORM, v=1, change_set={"salary": [1, 2], "name": ["a", "b"]}, representation="<p>2</p>", redact=secret)
+    event = bridge.told[0][1]
+    assert (event["change_set"], event["redacted"]) == ({"name": ["a", "b"]}, ["hr"])
+    assert "salary" not in json.dumps(event)
+    assert "representation" not in event
+    assert "redact" not in event
+    assert bridge.ask(form=FORM, since=0)["updates"] == [event]
+    (whole,) = bridge.ask(form=FORM, since=0, rights={"invoice.*": {"view", "hr"}})["updates"]
+    assert (whole["change_set"]["salary"], whole["representation"]) == ([1, 2], "<p>2</p>")
+    assert "redacted" not in whole
+
+
+def test_many_at_once(bridge: Bridge) -> None:
+    """U36: that many of a type have changed is one event on the type's own topic, and can be asked for by who sees some of it."""
+    topic = "com.example.form.invoice.*"
+    for count in (4_000, 7):
+        bridge.comes(form=topic, v=1, count=count, actor="ann")
+    bridge.confirm_all()
+    told = [event for _, event in bridge.told]
+    assert [(event["status"], event["seq"], event["count"], event["form"]) for event in told] == [
+        ("bulk", 1, 4_000, topic),
+        ("bulk", 2, 7, topic),
+    ]
+    assert bridge.ask(form=topic, since=0)["updates"] == told
+    assert bridge.ask(form=topic, since=0, rights={"invoice.42": {"view"}})["updates"] == told
+    with pytest.raises(NotAllowed):
+        bridge.ask(form=topic, rights={"order.*": {"view"}})
+    with pytest.raises(InvalidForm):
+        bridge.ask(form="com.example.form.*")

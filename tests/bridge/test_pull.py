@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from itertools import count
 from typing import Any
 
@@ -10,26 +10,29 @@ import pytest
 import zmq
 from pytest_twisted import ensureDeferred
 from twisted.internet import reactor
-from twisted.internet.defer import Deferred
 
-from formlock_bridge.pull import MAX_FRAME_BYTES, QUEUE_MESSAGES, CannotBind, Pull
+from formlock_bridge.ways.addresses import Address
+from formlock_bridge.ways.pull import Pull
+from formlock_bridge.ways.sockets import MAX_FRAME_BYTES, QUEUE_MESSAGES, CannotBind, Sockets
+from tests.bridge.turns import WITHIN_S, Turns
 from tests.support.node import free_port
 
-WITHIN_S = 30
 
-
-class Bench:
+class Bench(Turns):
     """A Pull, a sender, what arrived, and between which turns of the reactor."""
 
     def __init__(self, **options: Any) -> None:
+        super().__init__()
         self.address = f"tcp://127.0.0.1:{free_port()}"
         self.messages: list[tuple[bytes, int]] = []
-        self.per_turn: list[int] = [0]
-        self._until: tuple[Callable[[], bool], Deferred[None]] | None = None
-        self.pull = Pull(self.address, self._received, **options)
+        self.open(**options)
         self.context = zmq.Context()
         self.push = self.sender()
-        self._ticking: Any = reactor.callLater(0, self._tick)
+
+    def open(self, **options: Any) -> None:
+        self.sockets = Sockets()
+        self.pull = Pull(self.sockets, self._pulled, **options)
+        self.pull.bind((Address(self.address, keyed=False),), None)
 
     def sender(self) -> zmq.Socket[bytes]:
         socket = self.context.socket(zmq.PUSH)
@@ -39,31 +42,15 @@ class Bench:
         socket.connect(self.address)
         return socket
 
-    def _received(self, frame: bytes, parts: int) -> None:
+    def _pulled(self, frame: bytes, parts: int, public_key: str) -> None:
+        assert public_key == ""
         self.messages.append((frame, parts))
-        self.per_turn[-1] += 1
-
-    def _tick(self) -> None:
-        """Something else that wants its turn: a lock call, say."""
-        self.per_turn.append(0)
-        self._ticking = reactor.callLater(0, self._tick)
-        if self._until is not None and self._until[0]():
-            waiting, self._until = self._until[1], None
-            waiting.callback(None)
-
-    def until(self, true: Callable[[], bool]) -> Deferred[None]:
-        waiting: Deferred[None] = Deferred()
-        self._until = (true, waiting)
-        return waiting.addTimeout(WITHIN_S, reactor)
-
-    def turns(self, number: int) -> Deferred[None]:
-        """That many turns of the reactor."""
-        end = len(self.per_turn) + number
-        return self.until(lambda: len(self.per_turn) >= end)
+        self.count()
 
     def close(self) -> None:
-        self._ticking.cancel()
+        self.stop()
         self.pull.close()
+        self.sockets.close()
         self.context.destroy(0)
 
 
@@ -83,7 +70,7 @@ async def test_order(bench: Bench) -> None:
     assert bench.messages == [(b"%d" % n, 1) for n in range(5_000)]
 
 
-@pytest.mark.parametrize("bench", [{"turn_messages": 10, "turn_s": 3_600.0}], indirect=True)
+@pytest.mark.parametrize("bench", [{"turn_frames": 10, "turn_s": 3_600.0}], indirect=True)
 @ensureDeferred
 async def test_flood_by_number(bench: Bench) -> None:
     """U36: in a flood everything else in the process has its turn after so many messages at most."""
@@ -130,7 +117,7 @@ async def test_pause_within_turn(bench: Bench) -> None:
     taken: list[int] = []
     pauses = 0
 
-    def one_at_a_time(frame: bytes, parts: int) -> None:
+    def one_at_a_time(frame: bytes, parts: int, public_key: str) -> None:
         nonlocal pauses
         taken.append(int(frame))
         if len(taken) % 7 == 0:
@@ -144,7 +131,7 @@ async def test_pause_within_turn(bench: Bench) -> None:
 
             reactor.callLater(0, later)
 
-    bench.pull._received = one_at_a_time
+    bench.pull._pulled = one_at_a_time
     for n in range(700):
         bench.push.send(b"%d" % n)
     await bench.until(lambda: len(taken) == 700)
@@ -202,14 +189,17 @@ async def test_too_long(bench: Bench) -> None:
 @ensureDeferred
 async def test_bind_again(bench: Bench) -> None:
     """Once closed the port is free at once; while it is taken, opening says so and leaves nothing behind."""
+    other = Sockets()
     with pytest.raises(CannotBind, match=rf"{bench.address}: Address already in use"):
-        Pull(bench.address, bench._received)
+        Pull(other, bench._pulled).bind((Address(bench.address, keyed=False),), None)
+    other.close()
     for _ in range(5):
         bench.pull.close()
         bench.pull.close()
         bench.pull.pause()
         bench.pull.resume()
-        bench.pull = Pull(bench.address, bench._received)
+        bench.sockets.close()
+        bench.open()
     bench.push.send(b"x")
     await bench.until(lambda: len(bench.messages) == 1)
 
@@ -219,11 +209,11 @@ async def test_close_within_turn(bench: Bench) -> None:
     """Closing from within the reading ends it, quietly."""
     taken: list[bytes] = []
 
-    def last(frame: bytes, parts: int) -> None:
+    def last(frame: bytes, parts: int, public_key: str) -> None:
         taken.append(frame)
         bench.pull.close()
 
-    bench.pull._received = last
+    bench.pull._pulled = last
     for _ in range(100):
         bench.push.send(b"x")
     await bench.until(lambda: bool(taken))

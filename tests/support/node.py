@@ -39,6 +39,8 @@ class Node:
         self.folder.mkdir(parents=True)
         self.port = free_port()
         self.zmq_url = f"tcp://127.0.0.1:{free_port()}"
+        self.acknowledged_url = f"tcp://127.0.0.1:{free_port()}"
+        self.updates_url = f"http://127.0.0.1:{free_port()}"
         self.demo_port = free_port()
         self.url = f"http://127.0.0.1:{self.port}/"
         self.ws_url = f"ws://127.0.0.1:{self.port}/ws"
@@ -63,7 +65,8 @@ class Node:
         for component in router["components"]:
             if component["id"] == "ready":
                 component["extra"]["url"] = self.url
-        worker_of(config, "bridge")["components"][0]["extra"]["pull"] = self.zmq_url
+        ways = {"pull": self.zmq_url, "acknowledged": self.acknowledged_url, "http": self.updates_url}
+        worker_of(config, "bridge")["components"][0]["extra"] |= ways
         web["paths"]["invoices"]["extra"]["port"] = self.demo_port
         self._place_demo(worker_of(config, "demo"))
 

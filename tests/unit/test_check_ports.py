@@ -11,7 +11,7 @@ from tests.support.node import ROOT, free_port
 
 def test_the_ports_of_the_configuration() -> None:
     """The ports of the pages, of the bridge and of the demo are found, each once."""
-    assert ports((ROOT / ".crossbar" / "config.yaml").read_text()) == [8080, 5555, 8081]
+    assert ports((ROOT / ".crossbar" / "config.yaml").read_text()) == [8080, 5555, 5556, 5557, 8081]
 
 
 def test_taken_and_free() -> None:

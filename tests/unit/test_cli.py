@@ -151,6 +151,11 @@ def test_a_worker_by_the_environment(started: Started, tmp_path: Path) -> None:
         "FORMLOCK_CREDENTIALS": "/credentials",
         "FORMLOCK_STORE": "sqlite:///other.sqlite",
         "FORMLOCK_PULL": "tcp://0.0.0.0:7777",
+        "FORMLOCK_JOURNAL": "memory:",
+        "FORMLOCK_ACKNOWLEDGED": "curve://0.0.0.0:7778",
+        "FORMLOCK_HTTP": "off",
+        "FORMLOCK_KEYS": "/keys",
+        "FORMLOCK_TRUST_NETWORK": "1",
         "FORMLOCK_LOGLEVEL": "warn",
         "FORMLOCK_EXTRA": '{"prefix": "org.example"}',
     }
@@ -158,9 +163,11 @@ def test_a_worker_by_the_environment(started: Started, tmp_path: Path) -> None:
         result = run("worker", name, **environment)
         assert result.exit_code == 0, result.output
     common = {"credentials": "/credentials", "prefix": "org.example", "cbdir": str(tmp_path)}
+    ways = {"pull": "tcp://0.0.0.0:7777", "acknowledged": "curve://0.0.0.0:7778", "http": "off"}
+    ways |= {"push_keys": "/keys", "trusted_network": True}
     assert started == [
         ("locks", "ws://router:9000/", {"store": "sqlite:///other.sqlite", **common}, "warn"),
-        ("bridge", "ws://router:9000/", {"pull": "tcp://0.0.0.0:7777", **common}, "warn"),
+        ("bridge", "ws://router:9000/", {**ways, "journal": "memory:", **common}, "warn"),
     ]
 
 

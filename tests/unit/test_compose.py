@@ -63,16 +63,17 @@ def test_compose_refuses_mistakes(right: str, wrong: str, said: str, tmp_path: P
 def test_nothing_is_published_but_on_loopback(composition: dict[str, Any]) -> None:
     """Anybody may be anybody here, so only this machine gets in; the workers' way in is not published at all."""
     published = [port for service in composition["services"].values() for port in service.get("ports", [])]
-    assert {(port["host_ip"], port["target"]) for port in published} == {("127.0.0.1", 8080), ("127.0.0.1", 5555)}
+    assert {(port["host_ip"], port["target"]) for port in published} == {("127.0.0.1", port) for port in (8080, 5555, 5556)}
 
 
 def test_other_ports(composition: dict[str, Any]) -> None:
-    """Taken ports are changed by two names of the environment."""
-    read = compose_program("config", environment={"FORMLOCK_PORT": "18080", "FORMLOCK_PUSH_PORT": "15555"})
+    """Taken ports are changed by three names of the environment."""
+    names = {"FORMLOCK_PORT": "18080", "FORMLOCK_PUSH_PORT": "15555", "FORMLOCK_ACKNOWLEDGED_PORT": "15556"}
+    read = compose_program("config", environment=names)
     published = [
         port["published"] for service in yaml.safe_load(read.stdout)["services"].values() for port in service.get("ports", [])
     ]
-    assert published == ["15555", "18080"]
+    assert published == ["15555", "15556", "18080"]
 
 
 def test_one_image_made_once(composition: dict[str, Any]) -> None:

@@ -112,7 +112,7 @@ def test_claims_travel() -> None:
     claims = development({"user": "ann", "name": "Ann Weber"}, guest="guest-1")
     assert from_extra(claims.to_extra()) == claims
     assert claims.allows_all("admin")
-    assert claims.grants[0].rights == RIGHTS
+    assert all(claims.allows(right, FormId("invoice", "42")) for right in RIGHTS)
 
 
 def test_the_development_identity_with_fewer_rights() -> None:
@@ -137,9 +137,41 @@ def test_claims_that_are_none(extra: object) -> None:
         from_extra(extra)
 
 
-def test_rights_that_nobody_knows_are_no_rights() -> None:
-    claims = from_extra({"user": "a", "name": "b", "rights": {"*": ["fly", "view"], "x": "view"}})
-    assert claims.grants == (Grant("*", frozenset({"view"})),)
+def test_rights_of_the_application() -> None:
+    """A right that is none of ours is kept: an update may have fields for those who have it. What can be no right's name is none."""
+    form = FormId("invoice", "42")
+    said = ["view", "see.salary", "", "SHOUTED", "x" * 65, "a b", 5, None]
+    claims = from_extra({"user": "a", "name": "b", "rights": {"*": said, "x": "view"}})
+    assert claims.grants == (Grant("*", frozenset({"view", "see.salary"})),)
+    assert claims.allows("see.salary", form)
+    assert not claims.allows("see.bonus", form)
+    assert development({"user": "ann"}, guest="g").allows("see.bonus", form)
+    assert not development({"user": "ann", "rights": {"*": ["view"]}}, guest="g").allows("see.bonus", form)
+
+
+def test_many_at_once() -> None:
+    """Who may view some form of a type may hear that many of it have changed, and nothing else by that topic."""
+    one = Claims("a", "A", grants=(Grant("invoice.42", frozenset({"view"})), Grant("inv.*", frozenset({"view"}))))
+    locker = Claims("a", "A", grants=(Grant("invoice.*", frozenset({"lock"})),))
+    bulk = URIS.bulk("invoice")
+    assert bulk == "com.example.form.invoice.*"
+    assert URIS.bulk_type(bulk) == "invoice"
+    assert may(one, URIS, bulk, "subscribe", None)
+    assert may(development({"user": "a"}, "g"), URIS, bulk, "subscribe", "exact")
+    assert not may(locker, URIS, bulk, "subscribe", None)
+    for wrong in (
+        "com.example.form.order.*",
+        "com.example.form.*",
+        "com.example.form..*",
+        "com.example.form.invoice.42.*",
+        "invoice.*",
+    ):
+        assert not may(one, URIS, wrong, "subscribe", None), wrong
+    for match in ("prefix", "wildcard"):
+        assert not may(one, URIS, bulk, "subscribe", match)
+    assert not may(one, URIS, bulk, "publish", None)
+    with pytest.raises(InvalidForm):
+        URIS.form(bulk)
 
 
 def test_what_a_page_may() -> None:

@@ -10,6 +10,7 @@ import click
 
 from formlock import __version__
 from formlock.cli.check import check
+from formlock.cli.keys import keys
 from formlock.cli.worker import worker
 
 
@@ -24,4 +25,5 @@ def main() -> None:
 
 
 main.add_command(check)
+main.add_command(keys)
 main.add_command(worker)

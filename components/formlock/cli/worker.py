@@ -14,6 +14,9 @@ from formlock.cli.common import WRONG_USE, Failed
 LOG_LEVELS = ("critical", "error", "warn", "info", "debug", "trace")
 DEFAULT_STORE = "sqlite:///locks.sqlite"
 DEFAULT_PULL = "tcp://127.0.0.1:5555"
+DEFAULT_JOURNAL = "sqlite:///journal.sqlite"
+DEFAULT_ACKNOWLEDGED = "tcp://127.0.0.1:5556"
+DEFAULT_HTTP = "http://127.0.0.1:5557"
 
 Command = Callable[..., None]
 
@@ -113,11 +116,54 @@ def locks(store: str, **common: Any) -> None:
     show_default=True,
     envvar="FORMLOCK_PULL",
     show_envvar=True,
-    help="The ZeroMQ address that backends push to.",
+    help="Where backends push without an answer: tcp:// on loopback, curve:// (with keys) anywhere; several with commas.",
 )
-def bridge(pull: str, **common: Any) -> None:
-    """Take what backends push, and tell it to everybody who has the form open."""
-    _run("bridge", {"pull": pull}, **common)
+@click.option(
+    "--journal",
+    default=DEFAULT_JOURNAL,
+    show_default=True,
+    envvar="FORMLOCK_JOURNAL",
+    show_envvar=True,
+    help="Where updates are kept.",
+)
+@click.option(
+    "--acknowledged",
+    default=DEFAULT_ACKNOWLEDGED,
+    show_default=True,
+    envvar="FORMLOCK_ACKNOWLEDGED",
+    show_envvar=True,
+    help="As --pull, where each message is answered.",
+)
+@click.option(
+    "--http",
+    default=DEFAULT_HTTP,
+    show_default=True,
+    envvar="FORMLOCK_HTTP",
+    show_envvar=True,
+    help="Where signed messages are posted; closed while there are no keys.",
+)
+@click.option(
+    "--keys",
+    type=click.Path(file_okay=False, path_type=Path),
+    envvar="FORMLOCK_KEYS",
+    show_envvar=True,
+    help="The folder that `formlock keys` has made.  [default: push, in the folder of the credentials]",
+)
+@click.option(
+    "--trust-network",
+    is_flag=True,
+    envvar="FORMLOCK_TRUST_NETWORK",
+    show_envvar=True,
+    help="Whoever reaches an address may push without a key, from elsewhere too: for a private network.",
+)
+def bridge(pull: str, acknowledged: str, http: str, journal: str, keys: Path | None, trust_network: bool, **common: Any) -> None:
+    """Take what backends push, and tell it to everybody who has the form open. `off` closes a way."""
+    own: dict[str, Any] = {"pull": pull, "acknowledged": acknowledged, "http": http, "journal": journal}
+    if keys is not None:
+        own["push_keys"] = str(keys.resolve())
+    if trust_network:
+        own["trusted_network"] = True
+    _run("bridge", own, **common)
 
 
 def _run(
