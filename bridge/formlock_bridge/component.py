@@ -75,6 +75,9 @@ class BridgeComponent(Session):
         """
         if BridgeComponent._before is not None:
             await BridgeComponent._before
+            if self._over:
+                # The router was lost meanwhile, and `ended` has been: what is opened now nobody would close.
+                raise NotActive
         self._policies = policies(self.extra, changed=self._policy_changed, wrong=self._policy_wrong)
         self._ways = Ways(listening(self.extra), self._clock, self._received, self._refused, self._told)
         try:
@@ -155,7 +158,7 @@ class BridgeComponent(Session):
         elif answer is not None and self._full:
             self._desk.say(answer, {"id": taken.id, **BUSY})
         else:
-            self._take(taken, frame, answer)
+            self._take(taken, frame, answer, sender)
 
     def _reject(self, reason: Reason, form: str, length: int, name: str | None, answer: Answer | None, sender: Sender) -> None:
         self._count("bridge.rejected", reason, form=form, bytes=length, way=sender.way, key=sender.key)
@@ -168,10 +171,12 @@ class BridgeComponent(Session):
     def _told(self, verb: str, facts: Mapping[str, object]) -> None:
         (self.warn if verb == "bridge.wrong_key_file" else self.note)(verb, **facts)
 
-    def _take(self, update: Update, frame: bytes, answer: Answer | None) -> None:
+    def _take(self, update: Update, frame: bytes, answer: Answer | None, sender: Sender) -> None:
         # Who waits for an answer is told a name, to know its event by.
         name = update.id or (secrets.token_hex(8) if answer is not None else "")
-        self._desk.take(Arrival(update.form, frame, self._clock.wall(), update.source or "", name), update, answer)
+        # Under each key its own: nobody can have another's update taken for one that is known. No source has a line feed in it.
+        source = f"{sender.key}\n{update.source or ''}" if sender.key else update.source or ""
+        self._desk.take(Arrival(update.form, frame, self._clock.wall(), source, name), update, answer)
         self._look()
 
     def _taken(self, entry: Entry, update: Update) -> None:

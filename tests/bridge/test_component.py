@@ -314,3 +314,13 @@ def test_many_at_once(bridge: Bridge) -> None:
         bridge.ask(form=topic, rights={"order.*": {"view"}})
     with pytest.raises(InvalidForm):
         bridge.ask(form="com.example.form.*")
+
+
+def test_keys_have_names_of_their_own(bridge: Bridge) -> None:
+    """No backend can have another's update taken for a duplicate, by using its source and id first."""
+    shop, thief = Sender("http", key="shop"), Sender("acknowledged", b"2", "thief")
+    assert bridge.asks(thief, form=FORM, id="1", source="shop")["seq"] == 1
+    assert bridge.asks(shop, form=FORM, id="1", source="shop")["seq"] == 2
+    assert bridge.asks(form=FORM, id="1", source="shop")["seq"] == 3
+    # By whatever way the same key comes.
+    assert bridge.asks(Sender("acknowledged", b"3", "shop"), form=FORM, id="1", source="shop")["duplicate"] is True

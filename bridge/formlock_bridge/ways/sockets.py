@@ -150,26 +150,22 @@ class Socket(ZmqConnection):  # type: ignore[misc] # (txZMQ has no types)
             if self._pauses or self.factory is None:
                 return
             try:
-                if self.keyed:
-                    # 3 us more than the bytes alone.
-                    frame = self.socket.recv(zmq.NOBLOCK, copy=False)
-                    self._frame(frame.bytes, frame.more, frame)
-                else:
-                    self._frame(self.socket.recv(zmq.NOBLOCK), bool(self.socket.get(zmq.RCVMORE)), None)
+                # A frame knows itself whether there are more: 0.8 us, where the bytes and a question to the socket are 1.1.
+                self._frame(self.socket.recv(zmq.NOBLOCK, copy=False))
             except zmq.Again:
                 return
             if self._clock() >= limit:
                 break
         self._look()
 
-    def _frame(self, frame: bytes, more: bool, told: zmq.Frame | None) -> None:
+    def _frame(self, frame: zmq.Frame) -> None:
         if self._parts < self.kept_frames:
-            self._frames.append(frame)
+            self._frames.append(frame.bytes)
         self._parts += 1
-        if not more:
+        if not frame.more:
             frames, parts = self._frames, self._parts
             self._frames, self._parts = [], 0
-            self.message(frames, parts, _user(told) if told is not None else "")
+            self.message(frames, parts, _user(frame) if self.keyed else "")
 
     def _demand_keys(self, address: Address, keys: KeyPair | None) -> None:
         if keys is None:
