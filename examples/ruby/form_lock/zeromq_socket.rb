@@ -45,9 +45,8 @@ module FormLock
 
     private
 
-    # A socket does not survive a fork; that of the process before is not ours to close.
+    # A socket does not survive a fork. That of the process before is not ours to close, and its finalizer knows that.
     def forget
-      (@@others ||= []) << [@socket, @context] if @socket && @process != Process.pid
       @socket = @context = nil
     end
   end
