@@ -7,17 +7,17 @@ namespace FormLock;
 
 final class ReliablePusher extends AcknowledgedPusher
 {
-    private ?\ZMQSocket $socket = null;
-    private int $process = 0;
+    private readonly Socket $socket;
 
     /** @param ?array<string, string> $keys what `formlock keys add` has made, for an address that wants a key */
     public function __construct(
-        private readonly string $address = 'tcp://127.0.0.1:5556',
+        string $address = 'tcp://127.0.0.1:5556',
         int $withinMs = 1_000,
         string $source = '',
-        #[\SensitiveParameter] private readonly ?array $keys = null,
+        #[\SensitiveParameter] ?array $keys = null,
     ) {
         parent::__construct($withinMs, $source);
+        $this->socket = new Socket(\ZMQ::SOCKET_DEALER, $address, [\ZMQ::SOCKOPT_LINGER => 0], $keys);
     }
 
     protected function exchange(array $messages, int $withinMs): array
@@ -25,7 +25,7 @@ final class ReliablePusher extends AcknowledgedPusher
         $until = self::now() + $withinMs;
         $answers = [];
         try {
-            $socket = $this->socket();
+            $socket = $this->socket->open();
             foreach ($messages as $message) {
                 $socket->send($message->json, \ZMQ::MODE_DONTWAIT);
             }
@@ -48,26 +48,9 @@ final class ReliablePusher extends AcknowledgedPusher
         }
         if (count($answers) < count($messages)) {
             // With the socket goes what it has not sent, and every late answer.
-            $this->socket = null;
+            $socket = null;
+            $this->socket->close();
         }
         return $answers;
-    }
-
-    private function socket(): \ZMQSocket
-    {
-        // A socket does not survive a fork: each process has its own.
-        if ($this->socket === null || $this->process !== getmypid()) {
-            $this->process = getmypid();
-            $socket = new \ZMQSocket(new \ZMQContext(1, false), \ZMQ::SOCKET_DEALER);
-            $socket->setSockOpt(\ZMQ::SOCKOPT_LINGER, 0);
-            if ($this->keys !== null) {
-                $socket->setSockOpt(\ZMQ::SOCKOPT_CURVE_SERVERKEY, $this->keys['server_public_key']);
-                $socket->setSockOpt(\ZMQ::SOCKOPT_CURVE_PUBLICKEY, $this->keys['public_key']);
-                $socket->setSockOpt(\ZMQ::SOCKOPT_CURVE_SECRETKEY, $this->keys['secret_key']);
-            }
-            $socket->connect($this->address);
-            $this->socket = $socket;
-        }
-        return $this->socket;
     }
 }
