@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
@@ -27,10 +29,9 @@ def _pair() -> KeyPair:
     return KeyPair(public.decode(), secret.decode())
 
 
-@pytest.fixture(scope="package")
-def bridge(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bridge]:
-    """One for all languages."""
-    folder = tmp_path_factory.mktemp("languages")
+@contextmanager
+def open_bridge(folder: Path) -> Iterator[Bridge]:
+    """A node with all ways in, and a key for the forms of `TYPE`."""
     keys = KeyFolder(folder / "push")
     keys.init(_pair())
     handout = keys.add("shop", _pair(), ("languages.*",))
@@ -43,6 +44,14 @@ def bridge(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bridge]:
         extra["acknowledged"] += f", curve://{curve}"
 
     node = Node(folder / "node", change)
-    node.start()
-    yield Bridge(node, f"tcp://{curve}", handout.facts())
-    node.stop()
+    try:
+        yield Bridge(node.start(), f"tcp://{curve}", handout.facts())
+    finally:
+        node.stop()
+
+
+@pytest.fixture(scope="package")
+def bridge(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bridge]:
+    """One for all languages."""
+    with open_bridge(tmp_path_factory.mktemp("languages")) as bridge:
+        yield bridge

@@ -96,7 +96,7 @@ def ruby() -> Language:
 
 def javascript(folder: Path) -> Language:
     """A copy in `folder`, beside the packages that are installed for the benchmark: the example's own would be the same."""
-    examples = folder / "node"
+    examples = folder / "javascript"
     examples.mkdir()
     for file in (ROOT / "examples/node").glob("*.*"):
         (examples / file.name).write_bytes(file.read_bytes())

@@ -145,7 +145,7 @@ class Pushes(ABC):
         with socket.create_server(("127.0.0.1", 0)) as server:
             port = server.getsockname()[1] if deaf else free_port()
             scheme = "http" if way == "http" else "tcp"
-            _start(driver, way, f"{scheme}://127.0.0.1:{port}", {"name": "shop", "http_secret": "x" * 40}, within_ms=WITHIN_MS)
+            start(driver, way, f"{scheme}://127.0.0.1:{port}", {"name": "shop", "http_secret": "x" * 40}, within_ms=WITHIN_MS)
             for n in range(20):
                 said = driver.ask("push", update={"form": f"{TYPE}dead", "id": str(n)})
                 assert (said.answer["id"], said.answer["error"], said.answer["retry"]) == (str(n), "no_answer", True)
@@ -154,7 +154,7 @@ class Pushes(ABC):
 
     def test_full(self, driver: Driver) -> None:
         """U39: best effort with nobody there fills its queue, says so within its time, and does not keep the process."""
-        _start(driver, "best_effort", f"tcp://127.0.0.1:{free_port()}", None)
+        start(driver, "best_effort", f"tcp://127.0.0.1:{free_port()}", None)
         assert driver.ask("flood", update={"form": f"{TYPE}full"}, most=5_000).answer == 1_000
         said = driver.ask("push", update={"form": f"{TYPE}full"})
         assert said.answer is False
@@ -180,7 +180,8 @@ class Pushes(ABC):
             assert (answer["seq"], answer["duplicate"]) == (1, True)
 
 
-def _start(driver: Driver, way: str, address: str, keys: dict[str, str] | None, **options: Any) -> None:
+def start(driver: Driver, way: str, address: str, keys: dict[str, str] | None, **options: Any) -> None:
+    """Have the driver open a way, without any traffic yet."""
     facts = {"way": way, "address": address, "within_ms": WITHIN_MS, "linger_ms": LINGER_MS, "source": "", **options}
     if keys is not None and (way == "http" or "public_key" in keys):
         facts["keys"] = keys
@@ -196,7 +197,7 @@ def _open(driver: Driver, bridge: Bridge, way: str, **options: Any) -> Any:
     }
     address = options.pop("address", addresses[way])
     keys = options.pop("keys", bridge.keys if way == "http" else None)
-    _start(driver, way, address, keys, **{"within_ms": 10_000, **options})
+    start(driver, way, address, keys, **{"within_ms": 10_000, **options})
 
     def ask(do: str, **facts: Any) -> Any:
         return deferToThread(driver.ask, do, **facts)
