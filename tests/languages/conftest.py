@@ -1,4 +1,4 @@
-"""The bridge that other languages push to: a node with every way in open, and a key for one type of forms."""
+"""The bridge that other languages push to: a node with every way in open, and a key for two types of forms."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ def _pair() -> KeyPair:
 
 @contextmanager
 def open_bridge(folder: Path) -> Iterator[Bridge]:
-    """A node with all ways in, and a key for the forms of `TYPE`."""
+    """A node with all ways in, and a key for the forms of `TYPE` and for invoices."""
     keys = KeyFolder(folder / "push")
     keys.init(_pair())
-    handout = keys.add("shop", _pair(), ("languages.*",))
+    handout = keys.add("shop", _pair(), ("languages.*", "invoice.*"))
     curve = f"127.0.0.1:{free_port()}"
 
     def change(config: dict[str, Any]) -> None:

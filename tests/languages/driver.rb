@@ -19,6 +19,7 @@ act = {
   "open" => ->(said) { (pusher = opened(said)) && true },
   "push" => ->(said) { pusher.push(said["update"]) },
   "push_all" => ->(said) { pusher.push_all(said["updates"]) },
+  "together" => ->(said) { said["updates"].map { |update| Thread.new { pusher.push(update) } }.map(&:value) },
   "until" => ->(said) { (1..).find { !pusher.push(said["update"]).key?("error") } },
   "flood" => ->(said) { (0...said["most"]).find { !pusher.push(said["update"]) } || said["most"] },
   "encode" => ->(said) { FormLock::Message.of(JSON.parse(said["raw"])).json },

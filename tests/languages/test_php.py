@@ -53,7 +53,22 @@ match ($argv[4]) {
 def test_ends(pusher: str, how: str, code: int) -> None:
     """U39: PHP ends at once, also by a fatal error, in a forked process, and when something else still has the pusher."""
     address = f"tcp://127.0.0.1:{free_port()}"
-    command = [needs("php"), "-d", "display_errors=0", "-d", "log_errors=0", "-d", "memory_limit=32M", "-r", ENDS, "--", str(ROOT / "examples/php"), pusher, address, how]
+    command = [
+        needs("php"),
+        "-d",
+        "display_errors=0",
+        "-d",
+        "log_errors=0",
+        "-d",
+        "memory_limit=32M",
+        "-r",
+        ENDS,
+        "--",
+        str(ROOT / "examples/php"),
+        pusher,
+        address,
+        how,
+    ]
     began = time.monotonic()
     assert subprocess.run(command, timeout=30, check=False).returncode == code
     assert time.monotonic() - began < END_WITHIN_S + 2 * LINGER_MS / 1000

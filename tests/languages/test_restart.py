@@ -15,9 +15,10 @@ from twisted.internet.task import deferLater
 from twisted.internet.threads import deferToThread
 
 from tests.languages.conftest import TYPE, Bridge, open_bridge
-from tests.languages.driver import Driver, Language, javascript, php, ruby
+from tests.languages.driver import WITHIN_S, Driver, Language, javascript, php, ruby
 from tests.languages.suite import ACKNOWLEDGED, start
 from tests.support.client import joined
+from tests.support.node import START_WITHIN_S
 
 pytestmark = pytest.mark.node
 
@@ -39,8 +40,8 @@ def languages(folder: Path) -> list[Language]:
 
 @ensureDeferred
 async def test_killed(bridge: Bridge, tmp_path: Path) -> None:
-    """U38, U39: with everything killed in mid-stream, what was acknowledged is there after the restart, once and in order; whoever had no
-    answer pushes again, by the same id and the same object."""
+    """U38, U39: with everything killed in mid-stream, what was acknowledged is there after the restart, once and in order; whoever
+    had no answer pushes again, by the same id and the same object."""
     everybody: dict[str, Driver] = {}
     far = threading.Event()
 
@@ -50,7 +51,8 @@ async def test_killed(bridge: Bridge, tmp_path: Path) -> None:
         for n in range(UPDATES):
             if n == KILL_AFTER:
                 far.set()
-            again += driver.ask("until", update={"form": form, "id": str(n), "source": "stream"}).answer - 1
+            driver.tell("until", update={"form": form, "id": str(n), "source": "stream"})
+            again += driver.hear(START_WITHIN_S + WITHIN_S).answer - 1
         return again
 
     try:

@@ -1,14 +1,14 @@
 <?php
-// What every acknowledged way has in common: names, order, trying again, and one time-out for all of it. See ReliablePusher, HttpPusher.
+// What every acknowledged way has in common: names, order, trying again, and one time-out for all. See ReliablePusher, HttpPusher.
 
 declare(strict_types=1);
 
 namespace FormLock;
 
 /**
- * An answer is what the bridge has said: `{id, form, seq, epoch}` (and `duplicate: true`) when the update is kept, or `{id, error, message,
- * retry}` when it is refused. Without an answer in time the error is `no_answer`: the update may be kept or not, and can be sent again with
- * the same id. Nothing is thrown: the save that is told of is done.
+ * An answer is what the bridge has said: `{id, form, seq, epoch}` (and `duplicate: true`) when the update is kept, or
+ * `{id, error, message, retry}` when it is refused. Without an answer in time the error is `no_answer`: the update may be
+ * kept or not, and can be sent again with the same id. Nothing is thrown: the save that is told of is done.
  */
 abstract class AcknowledgedPusher
 {

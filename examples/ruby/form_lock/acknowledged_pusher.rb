@@ -1,13 +1,13 @@
 # frozen_string_literal: true
 
-# What every acknowledged way has in common: names, order, trying again, and one time-out for all of it. See ReliablePusher, HttpPusher.
+# What every acknowledged way has in common: names, order, trying again, and one time-out for all. See ReliablePusher, HttpPusher.
 
 require_relative "message"
 
 module FormLock
-  # An answer is what the bridge has said: {id, form, seq, epoch} (and duplicate: true) when the update is kept, or {id, error, message,
-  # retry} when it is refused; its keys are texts. Without an answer in time the error is `no_answer`: the update may be kept or not, and can
-  # be sent again with the same id. Nothing is raised: the save that is told of is done. Threads may share a pusher.
+  # An answer is what the bridge has said: {id, form, seq, epoch} (and duplicate: true) when the update is kept, or
+  # {id, error, message, retry} when it is refused; its keys are texts. Without an answer in time the error is `no_answer`: the update may be
+  # kept or not, and can be sent again with the same id. Nothing is raised: the save that is told of is done. Threads may share a pusher.
   class AcknowledgedPusher
     # Twice as long each time: a bridge that is slow need not be asked the more.
     FIRST_TRY_MS = 250

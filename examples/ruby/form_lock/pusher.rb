@@ -8,8 +8,8 @@ require_relative "zeromq_socket"
 module FormLock
   # What is told to nobody is not kept either; see ReliablePusher for what must arrive. Threads may share a pusher.
   class Pusher
-    # within_ms: how long one push may wait when 1,000 messages wait already; linger_ms: how long the process may wait at its end for what is
-    # left; keys: what `formlock keys add` has made, for an address that wants a key.
+    # within_ms: how long one push may wait when 1,000 messages wait already; linger_ms: how long the process may wait at its end for
+    # what is left; keys: what `formlock keys add` has made, for an address that wants a key.
     def initialize(address = "tcp://127.0.0.1:5555", within_ms: 200, linger_ms: 500, keys: nil)
       @lock = Mutex.new
       @socket = ZeromqSocket.new(ZMQ::PUSH, address, { ZMQ::SNDTIMEO => within_ms, ZMQ::LINGER => linger_ms }, keys)

@@ -39,7 +39,8 @@ final class CommitMiddleware implements Middleware
 /** The database's own transactions: nested calls that Doctrine only counts do not come down here. */
 final class WatchedConnection extends AbstractConnectionMiddleware
 {
-    private const SAVEPOINT = '/^\s*(SAVEPOINT|RELEASE(?: SAVEPOINT)?|ROLLBACK(?: WORK| TRANSACTION)? TO(?: SAVEPOINT)?)\s+(\S+?)\s*;?\s*$/i';
+    private const SAVEPOINT =
+        '/^\s*(SAVEPOINT|RELEASE(?: SAVEPOINT)?|ROLLBACK(?: WORK| TRANSACTION)? TO(?: SAVEPOINT)?)\s+(\S+?)\s*;?\s*$/i';
 
     public function __construct(Connection $connection, private readonly Transactions $transactions)
     {
