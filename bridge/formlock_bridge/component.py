@@ -237,8 +237,7 @@ class BridgeComponent(Session):
 
     def _event(self, update: Update, seq: int, at: int, allows: Callable[[str], bool]) -> dict[str, Any]:
         """The keywords of the event, as far as somebody with these rights may see them: our names only, whatever a message had."""
-        facts = update.facts()
-        facts = cut(facts, facts.pop("redact", None), allows)
+        facts = cut(update.facts(), update.redact, allows)
         if facts["status"] != UPDATED:
             facts["reported"] = facts["status"]
         named = {"status": UPDATED} if update.count is None else {"status": "bulk"}

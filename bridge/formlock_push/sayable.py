@@ -42,6 +42,8 @@ def said(facts: Mapping[str, Any]) -> tuple[dict[str, Any], tuple[str, ...]]:
             problems.append(str(error))
     if bulk and "count" not in facts:
         problems.append("count: how many records have changed is not said")
+    if bulk and len(message.get("ids", ())) > message.get("count", MAX_IDS):
+        problems.append(f"ids: {len(message['ids'])} are more than the count")
     return message, tuple(problems)
 
 

@@ -340,7 +340,7 @@ async def test_killed_before_it_was_told(node: Node) -> None:
 async def test_router_killed(tmp_path_factory: pytest.TempPathFactory) -> None:
     """U38: a bridge of its own lives through a `kill -9` of the router: what it has acknowledged before and after is told and can be
     asked for, in order; it has its ports and its journal again without being started anew."""
-    node = Node(tmp_path_factory.mktemp("router"), without("demo", "bridge", "locks"))
+    node = Node(tmp_path_factory.mktemp("router"), without("demo", "bridge"))
     form = TYPE + "router"
     await deferToThread(node.start)
     bridge = BridgeProcess(node)
