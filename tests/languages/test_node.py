@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from pytest_twisted import ensureDeferred
 from tests.languages.conftest import TYPE, Bridge
 from tests.languages.driver import Driver, Language, javascript
 from tests.languages.suite import ACKNOWLEDGED, Pushes, open_way, push_together_with_nobody_there
+from tests.support.node import ROOT
 
 pytestmark = pytest.mark.node
 
@@ -33,3 +35,11 @@ class TestNode(Pushes):
         ask = open_way(driver, bridge, "acknowledged")
         answers = (await ask("together", updates=[{"form": f"{TYPE}order"}] * 50)).answer
         assert [answer["seq"] for answer in answers] == list(range(1, 51))
+
+
+def test_the_same_zeromq() -> None:
+    """The package that the tests use is the one that the example asks for."""
+    ours, tested = (
+        json.loads((ROOT / folder / "package.json").read_text())["dependencies"] for folder in ("examples/node", "bench")
+    )
+    assert ours["zeromq"] == tested["zeromq"]

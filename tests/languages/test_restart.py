@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -35,7 +34,7 @@ def bridge(tmp_path: Path) -> Iterator[Bridge]:
 
 def languages(folder: Path) -> list[Language]:
     """Those that are installed here; a language that CI lacks is missed in its own tests."""
-    return [language for language in (php(), ruby(), javascript(folder)) if shutil.which(language.program)]
+    return [language for language in (php(), ruby(), javascript(folder)) if language.is_there()]
 
 
 @ensureDeferred
