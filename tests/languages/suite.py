@@ -30,6 +30,8 @@ LINGER_MS = 500
 # Starting to end an interpreter is not free either.
 END_WITHIN_S = 3.0
 
+# What only the article's bare message can say: with a version its key would mean something.
+ONLY_BARE = "without a version any key is the sender's own"
 GOLDEN = json.loads((ROOT / "tests/contract/updates.json").read_text(encoding="utf-8"))
 
 
@@ -61,7 +63,7 @@ class Pushes(ABC):
         """What every golden message says, this language says as well, in version 1, and the bridge reads the same."""
         said = 0
         for golden in GOLDEN:
-            if "event" not in golden or golden["claim"] in self.cannot_keep:
+            if "event" not in golden or golden["claim"] in {ONLY_BARE, *self.cannot_keep}:
                 continue
             ours = read(Uris(), driver.ask("encode", raw=golden["raw"]).answer.encode())
             theirs = read(Uris(), golden["raw"].encode())

@@ -84,7 +84,7 @@ module FormLock
     # One thread after the other, and none longer than it may wait: a mutex alone would add up their times.
     def in_turn(till)
       @lock.synchronize do
-        @free.wait(@lock, (till - now) / 1000.0) while @busy && now < till
+        @free.wait(@lock, [0.001, (till - now) / 1000.0].max) while @busy && now < till
         return if @busy
 
         @busy = true
