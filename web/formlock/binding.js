@@ -1,5 +1,5 @@
 // Binds one <form> of the page to its FormLock: shows the state, shuts and opens the fields, guards the submit, brings updates in.
-import { CallError } from './connect.js';
+import { CallError } from './errors.js';
 import { claim } from './claim.js';
 import { contents, editedElsewhere, firstField, isPart, labelOf, open, pairOf, shut } from './fields.js';
 import { arrival } from './shared.js';
@@ -45,7 +45,7 @@ export class Binding {
     form.ownerDocument.addEventListener('submit', (event) => this.#submit(event), { signal, capture: true });
     form.ownerDocument.addEventListener('click', (event) => this.#click(event), { signal, capture: true });
     form.ownerDocument.addEventListener('input', (event) => this.#typed(event), { signal });
-    form.addEventListener('reset', (event) => this.lock.name !== 'mine' && event.preventDefault(), { signal, capture: true });
+    form.addEventListener('reset', (event) => !this.lock.editing && event.preventDefault(), { signal, capture: true });
     this.#refresh = setInterval(() => this.#show(), 20_000);
     this.#changed();
     if (lock.client.tab.wasEditing(lock.form, { ...came, page: lock.client.page() })) lock.lock({ resume: 'reload' }).catch(() => {});
@@ -92,7 +92,7 @@ export class Binding {
   /** Editing has ended. */
   done() {
     const unsaved = this.dirty;
-    this.lock.done();
+    void this.lock.done();
     this.#say(unsaved ? NOTICES.unsaved : '');
     const held = this.#held;
     if (held && !unsaved) this.#bring(held);
@@ -140,7 +140,7 @@ export class Binding {
     if (!this.#ours) return;
     const { name, state } = this.lock;
     const inviting = this.lockOn === 'input' && name === 'free' && state.problem === null;
-    if (name === 'mine' || inviting) open(this.form);
+    if (this.lock.editing || inviting) open(this.form);
     else shut(this.form, () => this.banner.rescueFocus());
   }
 
@@ -205,7 +205,7 @@ export class Binding {
     stay();
     if (this.button) {
       const usable = state.name === 'free';
-      if (!usable && state.name !== 'mine' && this.button.contains(document.activeElement)) this.banner.rescueFocus();
+      if (!usable && !lock.editing && this.button.contains(document.activeElement)) this.banner.rescueFocus();
       /** @type {any} */ (this.button).disabled = !usable;
     }
   }
@@ -213,8 +213,8 @@ export class Binding {
   /** @returns {import('./element.js').View['button']} */
   #offer() {
     const { name, state } = this.lock;
-    const busy = state.asking !== null || (state.grant !== null && name !== 'mine');
-    if (name === 'mine') return { label: BUTTONS.done, act: () => this.done() };
+    const busy = state.asking !== null || (state.grant !== null && !this.lock.editing);
+    if (this.lock.editing) return { label: BUTTONS.done, act: () => this.done() };
     if (name === 'lost' && state.snapshot?.state === 'free') return { label: BUTTONS.again, act: () => this.edit(), busy };
     if (this.#held && (name === 'free' || name === 'locked') && !busy) return { label: BUTTONS.show, act: () => this.#takeHeld(), quiet: true };
     if (name === 'free' && this.lockOn !== 'input' && !this.button) return { label: BUTTONS.edit, act: () => this.edit(), busy };
@@ -233,7 +233,7 @@ export class Binding {
   /** @param {Event} event */
   #submit(event) {
     if (event.target !== this.form) return;
-    if (this.lock.name === 'mine') return; // kept until the page is left: the token travels with it
+    if (this.lock.editing) return; // kept until the page is left: the token travels with it
     event.preventDefault();
     event.stopImmediatePropagation();
     this.#say(NOTICES.shut);
@@ -262,7 +262,7 @@ export class Binding {
     const event = new CustomEvent('formlock:updated', { bubbles: true, cancelable: true, detail: { lock: this.lock, update } });
     if (!this.form.dispatchEvent(event) || this.form.getAttribute('update') === 'event') return;
     const { name, state } = this.lock;
-    const typing = name === 'mine' || name === 'stale' || state.grant !== null || state.asking !== null;
+    const typing = this.lock.editing || name === 'stale' || state.grant !== null || state.asking !== null;
     if (typing || this.dirty) {
       // Typed text is never thrown away: say it, and bring it in when the person wants it.
       this.#hold(update);

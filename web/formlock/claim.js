@@ -1,7 +1,7 @@
 // Claims a grant in the application: its `claim-url` gets the receipt, and answers with the contents that it read behind the claim.
 //
 // Why at all, and what the application does with it: docs/explanation/late-saves.md.
-import { CallError } from './connect.js';
+import { CallError } from './errors.js';
 import { parseSafely, sameForm, valuesOf } from './update.js';
 
 const LIMIT_MS = 8000;

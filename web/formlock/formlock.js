@@ -2,7 +2,7 @@
 import { define } from './define.js';
 
 export { bindingOf } from './define.js';
-export { CallError } from './connect.js';
+export { CallError } from './errors.js';
 export { escape, unescape } from './escape.js';
 export { FormLock } from './lock.js';
 export { FormLockClient } from './client.js';

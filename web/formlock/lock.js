@@ -1,7 +1,13 @@
 // FormLock: one form. It turns the effects of lease.js into calls, and answers and events into its inputs.
-import { CallError } from './connect.js';
-import { start, step } from './lease.js';
+import { CallError } from './errors.js';
+import { Feed } from './feed.js';
+import { holds, start, step } from './lease.js';
 import { randomId } from './tab.js';
+
+/** A takeover is answered when the old holder has brought its text into safety: as long as the policy gives it (`handover_ms`). */
+const TAKEOVER_MS = 120_000;
+/** What a person waits for an answer that no later connection can bring. */
+const ACT_MS = 30_000;
 
 /** @typedef {import('./lease.js').Snapshot} Snapshot */
 /** @typedef {import('./lease.js').State} State */
@@ -10,10 +16,14 @@ import { randomId } from './tab.js';
  * @typedef {object} Update
  * @property {string} form
  * @property {string} [epoch] @property {number} [seq] @property {string} [id]
+ * @property {number} [first] the first that it stands for, where several were folded into one
  * @property {Record<string, [unknown, unknown]>} [change_set]
  * @property {string | number} [version]
  * @property {string} [origin]
+ * @property {{user: string, name: string}} [actor]
  * @property {Record<string, unknown> | string} [representation]
+ * @property {string[]} [redacted] rights that show more of it
+ * @property {number} [count] of a bulk change: how many records @property {string[]} [ids] and which, if that is known
  * @property {boolean} [missed] made here: some were missed and nobody knows them any more, the form may have changed
  */
 
@@ -23,18 +33,25 @@ import { randomId } from './tab.js';
  * @callback Claim
  * @param {{token: number, receipt: string | null, signal: AbortSignal}} grant @returns {Promise<void>}
  */
+/** How long to wait for it. @typedef {{signal?: AbortSignal}} Patience */
+/** @typedef {{form: string, user: string, name: string, token: number, at: number, own: boolean}} DraftFacts */
 
-/** Fires `change` (the state, or facts of it, changed) and `updated` (`detail`: an Update that is not our own). */
+/**
+ * Fires `change` (the state, or facts of it, changed), `updated` (`detail`: an Update that is not our own), `bulk` (`detail`: an Update of
+ * many records, this one among them as far as is known), and each lock event of the service by its name (`asked`, `handover`, `viewers`,
+ * ...; `detail`: its facts).
+ */
 export class FormLock extends EventTarget {
-  /** @type {State} */ #state;
+  /** @type {Readonly<State>} */ #state;
   /** @type {(() => void) | null} */ #unsubscribe = null;
-  /** @type {{rid: string, resolve(): void, reject(error: Error): void}[]} */ #waiting = [];
+  /** @type {{rid: string, resolve(): void, reject(error: unknown): void}[]} */ #waiting = [];
+  /** @type {Map<string, () => void>} by the rid of an unlock: who wants to know when it is said */ #parting = new Map();
   #asking = false;
   #gone = false;
+  #changes = 0;
   /** @type {Claim | null} */ #claim = null;
+  /** @type {string | undefined} */ #mode;
   #leaving = new AbortController();
-  /** @type {{epoch: string, seq: number} | null} the last update that we know of */ #last = null;
-  /** @type {Update[] | null} those that come while the missed ones are asked for */ #early = null;
 
   /** @param {import('./client.js').FormLockClient} client @param {string} form its topic */
   constructor(client, form) {
@@ -43,10 +60,15 @@ export class FormLock extends EventTarget {
     this.form = form;
     /** Text for the others while we hold the form. */
     this.note = '';
-    this.#state = start(client.clock(), client.identity().user);
+    /** Whether the user does something, as the page tells; null: nobody tells. @type {boolean | null} */
+    this.busy = null;
+    /** What is not saved yet, for another tab of the same user that is to go on with it; set by the page. @type {(() => unknown) | null} */
+    this.unsaved = null;
+    this.#state = start(client.clock(), client.me, client.uris.isSection(form));
+    this.feed = new Feed((since) => this.#updates(since), (update) => client.isOwn(update) || this.#fire('updated', update), () => this.#state.rights);
   }
 
-  /** All facts; treat them as read only. */
+  /** All facts, frozen. */
   get state() {
     return this.#state;
   }
@@ -54,6 +76,11 @@ export class FormLock extends EventTarget {
   /** What the person is shown. */
   get name() {
     return this.#state.name;
+  }
+
+  /** Whether it is ours and proven: `mine`, or `asked`. */
+  get editing() {
+    return holds(this.#state.name);
   }
 
   /** The token while it is held, proven or not. @returns {number | null} */
@@ -69,30 +96,132 @@ export class FormLock extends EventTarget {
   /** How the application claims a grant; null: it does not. @param {Claim | null} claim */
   set claim(claim) {
     this.#claim = claim;
-    this.#state = { ...this.#state, claims: claim !== null };
+    this.#state = Object.freeze({ ...this.#state, claims: claim !== null });
   }
 
   get attached() {
     return this.#state.link;
   }
 
+  // -- what a person wants
+
   /**
-   * Ask for the lock. Resolves when it is ours; rejects with a CallError whose code is `form_locked`, `not_allowed`, ...
-   * @param {{resume?: 'reload'}} [options] @returns {Promise<void>}
+   * Ask for the lock. Resolves when it is ours; rejects with a CallError whose code is `form_locked`, `not_allowed`, `turn_passed`, ...,
+   * or with the signal's reason, and then it is no longer asked for. With `wait` it stands in line when somebody else has it.
+   * @param {{wait?: boolean, note?: string, mode?: 'exclusive' | 'shared', resume?: 'reload'} & Patience} [options] @returns {Promise<void>}
    */
-  lock(options = {}) {
-    if (this.name === 'mine') return Promise.resolve();
-    const rid = this.#state.asking?.rid ?? randomId();
-    return new Promise((resolve, reject) => {
-      this.#waiting.push({ rid, resolve, reject });
-      this.input({ type: 'edit', rid, ...options });
-    });
+  lock({ wait = false, note, mode, resume, signal } = {}) {
+    if (this.editing) return Promise.resolve();
+    if (note !== undefined) this.note = note;
+    this.#mode = mode;
+    return this.#until({ type: 'edit', rid: this.#state.asking?.rid ?? randomId(), wait, resume }, signal);
   }
 
-  /** Editing has ended (saved or cancelled): the form is free for the others. */
-  done() {
-    this.input({ type: 'done', rid: randomId() });
+  /** Take it from its holder. As `lock`; also rejects with `conflict` when it has changed hands meanwhile. @param {{reason?: string, note?: string} & Patience} [options] @returns {Promise<void>} */
+  takeover({ reason = '', note, signal } = {}) {
+    if (this.editing) return Promise.resolve();
+    if (note !== undefined) this.note = note;
+    return this.#until({ type: 'take over', rid: this.#state.taking?.rid ?? randomId(), reason }, signal);
   }
+
+  /**
+   * Go on here with what the same user edits in another tab. A tab of this browser is asked for its unsaved text first, for 1 s.
+   * @param {Patience} [options] @returns {Promise<{draft: unknown}>} that text, as the other page's `unsaved` gave it; null: none
+   */
+  async moveHere({ signal } = {}) {
+    const { otherTab, me } = this.#state;
+    const draft = otherTab ? await this.client.tabs.move(this.form, me) : null;
+    await (this.#state.snapshot?.state === 'free' ? this.lock({ signal }) : this.takeover({ signal }));
+    return { draft };
+  }
+
+  /** Editing, or asking, has ended (saved or cancelled): the form is free for the others. Never rejects. @returns {Promise<boolean>} whether the service knows; else it is told with the next connection */
+  done() {
+    return this.#part(false);
+  }
+
+  unlock() {
+    return this.done();
+  }
+
+  /** Give up the place in line. @returns {Promise<boolean>} */
+  leaveQueue() {
+    return this.done();
+  }
+
+  /** Ask the holder for it. `free`: nobody was there to answer; else the time that the holder has. @param {{note?: string} & Patience} [options] @returns {Promise<{free: boolean, answerInMs: number | null}>} */
+  async ask({ note = '', signal } = {}) {
+    const { value } = await this.#act('ask', { note, tab: this.client.tab.id }, signal);
+    const free = value.event !== 'asked';
+    if (!free) this.input({ type: 'question', number: value.number });
+    return { free, answerInMs: value.answer_in_ms ?? null };
+  }
+
+  /** What the holder says to all who ask. `keep`: a new question runs out no sooner than in `keepMs`. @param {'release' | 'keep'} answer @param {{keepMs?: number} & Patience} [options] @returns {Promise<void>} */
+  async answer(answer, { keepMs = 0, signal } = {}) {
+    if (answer === 'release') {
+      await this.#part(true);
+      return;
+    }
+    const { value, sent } = await this.#act('answer', { ...this.#held(), answer, keep_ms: keepMs }, signal);
+    this.input({ type: 'renewed', sent, grant: /** @type {any} */ (value) });
+  }
+
+  /** Bring unsaved text (JSON, at most 32 kB) into safety: before somebody takes over, or up to 10 minutes after the loss. @param {unknown} draft @param {Patience} [options] @returns {Promise<{moved: boolean}>} whether the form is another's now */
+  async handOver(draft, { signal } = {}) {
+    const { value } = await this.#act('hand_over', { ...this.#held(), draft }, signal);
+    return { moved: value.moved };
+  }
+
+  /** The drafts of this form that we may see, the newest first. @param {Patience} [options] @returns {Promise<DraftFacts[]>} */
+  async drafts({ signal } = {}) {
+    return (await this.#act('draft', {}, signal)).value.drafts;
+  }
+
+  /** The contents of a draft: of that token, else of the newest own; null: there is none. @param {number} [token] @param {Patience} [options] @returns {Promise<unknown>} */
+  async draft(token, { signal } = {}) {
+    return (await this.#act('draft', token === undefined ? {} : { token }, signal)).value.draft;
+  }
+
+  /** Throw our own drafts away, or that of the token. @param {number} [token] @param {Patience} [options] @returns {Promise<number>} how many there were */
+  async forgetDraft(token, { signal } = {}) {
+    return (await this.#act('forget_draft', token === undefined ? {} : { token }, signal)).value.forgotten;
+  }
+
+  /** Text for the others, from the next grant on. @param {string} note */
+  setNote(note) {
+    this.note = note;
+  }
+
+  /** The page has seen the user do something, or nothing for a while: the others are told. @param {boolean} busy */
+  active(busy) {
+    if (busy === this.busy) return;
+    this.busy = busy;
+    if (this.token !== null && this.attached) this.client.renewSoon();
+  }
+
+  /** The states from now on, the present one first; a slow reader gets the newest. Ends with the signal, or when the form is forgotten. @param {Patience} [options] @returns {AsyncGenerator<Readonly<State>, void>} */
+  async *states({ signal } = {}) {
+    /** @type {() => void} */
+    let wake = () => {};
+    const look = () => wake();
+    this.addEventListener('change', look);
+    signal?.addEventListener('abort', look);
+    try {
+      for (let told = -1; !this.#gone && !signal?.aborted; ) {
+        if (told === this.#changes) await new Promise((resolve) => (wake = /** @type {() => void} */ (resolve)));
+        else {
+          told = this.#changes;
+          yield this.#state;
+        }
+      }
+    } finally {
+      this.removeEventListener('change', look);
+      signal?.removeEventListener('abort', look);
+    }
+  }
+
+  // -- what the client tells
 
   leave() {
     const { grant, asking } = this.#state;
@@ -112,29 +241,36 @@ export class FormLock extends EventTarget {
       const unsubscribe = await this.client.supervisor.subscribe(this.form, (facts) => this.#event(facts));
       if (this.#gone) unsubscribe();
       else this.#unsubscribe = unsubscribe;
-      this.input({ type: 'connected' });
-      void this.#catchUp();
+      this.input({ type: 'connected', me: this.client.me, rights: this.client.rightsOn(this.form) });
+      void this.feed.joined();
     } catch (error) {
-      const { code } = CallError.from(error);
-      if (code !== 'closed' && code !== 'timeout') this.input({ type: 'denied', problem: 'denied' });
+      if (!CallError.isLine(error)) this.input({ type: 'denied', problem: 'denied' });
     }
   }
 
   /** The form is no longer on the page. */
   detach() {
-    this.done(); // also what is only asked for: a grant that comes later is given back
+    void this.done(); // also what is only asked for: a grant that comes later is given back
     this.#gone = true;
     this.#unsubscribe?.();
+    this.dispatchEvent(new Event('change'));
   }
 
   /** @param {import('./lease.js').Input} input */
   input(input) {
     const before = this.#state;
     const { state, effects } = step(before, input, this.client.clock());
-    this.#state = state;
-    if (before.grant && !state.grant && !state.left) this.client.tab.mark(this.form, null, Date.now());
+    this.#state = Object.freeze(state);
+    const held = state.grant !== null;
+    const { tabs, tab } = this.client;
+    if (before.grant && !held && !state.left) tab.mark(this.form, null, Date.now());
+    if (held !== (before.grant !== null)) tabs.say(held ? 'holds' : 'free', this.form, state.me);
+    if (state.sameUser && !before.sameUser) tabs.say('who', this.form, state.me);
     for (const effect of effects) this.#run(effect);
-    if (input.type !== 'tick' || before.name !== state.name) this.dispatchEvent(new Event('change'));
+    if (input.type !== 'tick' || before.name !== state.name) {
+      this.#changes += 1;
+      this.dispatchEvent(new Event('change'));
+    }
     this.#settle();
   }
 
@@ -147,8 +283,16 @@ export class FormLock extends EventTarget {
       case 'renew':
         this.client.renewSoon();
         return;
-      case 'lock':
-        void this.#lock(effect.rid);
+      case 'lock': {
+        const { rid, wait } = effect;
+        void this.#ask(rid, 'lock', { ...(wait && { wait }), ...(this.#mode && { mode: this.#mode }) });
+        return;
+      }
+      case 'take over':
+        void this.#ask(effect.rid, 'takeover', { expected_token: effect.expected, reason: effect.reason });
+        return;
+      case 'leave queue':
+        this.client.supervisor.send(this.client.uris.procedure('leave_queue'), { form: this.form, tab: this.client.tab.id });
         return;
       case 'claim':
         void this.#claimed(effect.token);
@@ -176,7 +320,7 @@ export class FormLock extends EventTarget {
     if (this.#asking || !this.#state.link) return;
     this.#asking = true;
     try {
-      const { value } = await this.#call('status', { form: this.form });
+      const { value } = await this.#call('status', {});
       this.input({ type: 'snapshot', snapshot: /** @type {any} */ (value) });
     } catch (error) {
       const { code } = CallError.from(error);
@@ -186,22 +330,25 @@ export class FormLock extends EventTarget {
     }
   }
 
-  /** @param {string} rid */
-  async #lock(rid) {
+  /** `lock` or `takeover`. @param {string} rid @param {string} procedure @param {object} facts */
+  async #ask(rid, procedure, facts) {
+    const { tab } = this.client;
     try {
-      const { value, sent } = await this.#call('lock', { form: this.form, tab: this.client.tab.id, note: this.note, rid });
-      this.input({ type: 'granted', rid, sent, grant: /** @type {any} */ (value) });
-      if (this.token !== null) this.#mark();
+      const { value, sent } = await this.#call(procedure, { tab: tab.id, note: this.note, rid, ...facts }, procedure === 'takeover' ? { limitMs: TAKEOVER_MS } : {});
+      if (value.event === 'queued') this.input({ type: 'queued', rid, number: value.number, position: value.position, rev: value.rev });
+      else this.input({ type: 'granted', rid, sent, grant: /** @type {any} */ (value) });
+      if (this.#state.grant || this.#state.asking) this.#mark();
     } catch (reason) {
+      if (CallError.isLine(reason)) return; // the same attempt goes on with the next connection
       const error = CallError.from(reason);
-      if (error.code === 'closed' || error.code === 'timeout') return; // the same attempt goes on with the next connection
-      this.#refuse(rid, error);
-      if (error.code === 'form_locked') {
-        const { facts } = error;
-        this.input({ type: 'refused', rid, snapshot: refusal(facts), sameUser: facts.same_user === true });
+      const lock = procedure === 'lock';
+      this.#refuse(rid, lock && error.code === 'lost' ? new CallError('turn_passed') : error);
+      if (lock && error.code === 'form_locked') {
+        const { facts: known } = error;
+        this.input({ type: 'refused', rid, snapshot: typeof known.rev === 'number' ? /** @type {any} */ ({ ...known, state: known.state ?? 'held' }) : null, sameUser: known.same_user === true });
         // Our id may be a copy: a duplicated tab inherits sessionStorage. Holding nothing, we can take another without loss.
-        if (facts.same_user && this.client.idle) this.client.tab.renew();
-      } else if (error.code === 'lost') {
+        if (known.same_user && this.client.idle && !this.client.tabs.locks) tab.renew();
+      } else if (lock && error.code === 'lost') {
         this.input({ type: 'refused', rid, snapshot: null, sameUser: false });
       } else {
         this.input({ type: 'failed', rid, problem: error.code });
@@ -209,20 +356,20 @@ export class FormLock extends EventTarget {
     }
   }
 
-  /** @param {{rid: string, token: number, leaving: boolean}} effect */
-  async #unlock({ rid, token, leaving }) {
-    const facts = { form: this.form, token, tab: this.client.tab.id, leaving, rid };
+  /** @param {{rid: string, token: number, leaving: boolean, answer: boolean}} effect */
+  async #unlock({ rid, token, leaving, answer }) {
+    const facts = { token, tab: this.client.tab.id };
     if (leaving) {
-      this.client.supervisor.send(this.client.uris.procedure('unlock'), facts);
+      this.client.supervisor.send(this.client.uris.procedure('unlock'), { form: this.form, ...facts, leaving, rid });
       return;
     }
     try {
-      const { value } = await this.#call('unlock', facts);
-      this.input({ type: 'unlocked', rid, rev: /** @type {any} */ (value).rev ?? null });
+      const { value } = await (answer ? this.#call('answer', { ...facts, answer: 'release' }) : this.#call('unlock', { ...facts, leaving, rid }));
+      this.input({ type: 'unlocked', rid, rev: value.rev ?? null });
     } catch (reason) {
-      const { code } = CallError.from(reason);
-      if (code !== 'closed' && code !== 'timeout') this.input({ type: 'unlocked', rid, rev: null }); // it is not ours any more: as wanted
+      if (!CallError.isLine(reason)) this.input({ type: 'unlocked', rid, rev: null }); // it is not ours any more: as wanted
     }
+    this.#parting.get(rid)?.();
   }
 
   /** @param {Record<string, any> | undefined} answer @param {number} token what it is about: not ours any more, perhaps @param {number} sent */
@@ -239,81 +386,93 @@ export class FormLock extends EventTarget {
 
   /** @param {Record<string, any>} facts */
   #event(facts) {
+    const { status, cause, by, reason, number, in_ms } = facts;
     if (this.#gone) return;
-    if (facts.status === 'updated') this.#updated(/** @type {any} */ (facts));
-    else if (facts.status === 'probe') this.input({ type: 'probe' });
+    if (status === 'updated') void this.feed.heard(/** @type {any} */ (facts));
+    else if (status === 'probe') this.input({ type: 'probe' });
     else if (typeof facts.rev === 'number') {
-      this.input({ type: 'event', status: facts.status, cause: facts.cause ?? null, snapshot: /** @type {any} */ (facts) });
+      this.input({ type: 'event', status, cause, by, reason, number, in_ms, snapshot: /** @type {any} */ (facts) });
+      this.#fire(status, facts);
     }
   }
 
-  /** @param {Update} update */
-  #updated(update) {
-    const { epoch, seq } = update;
-    if (epoch !== undefined && seq !== undefined) {
-      if (this.#early) {
-        this.#early.push(update);
-        return;
-      }
-      const last = this.#last;
-      if (last && last.epoch === epoch && seq <= last.seq) return;
-      if (last && (last.epoch !== epoch || seq > last.seq + 1)) {
-        void this.#catchUp(update); // there was one between
-        return;
-      }
-      this.#last = { epoch, seq };
-    }
-    this.#tell(update);
+  /** Many records of the type were changed. @param {Update} update */
+  bulk(update) {
+    this.#fire('bulk', update);
   }
 
-  /** @param {Update} update */
-  #tell(update) {
-    const { tab, sessions } = this.client;
-    if (update.origin !== undefined && (update.origin === tab.id || sessions.includes(update.origin))) return;
-    this.dispatchEvent(new CustomEvent('updated', { detail: update }));
+  /** @param {string} type @param {unknown} detail */
+  #fire(type, detail) {
+    this.dispatchEvent(new CustomEvent(type, { detail }));
   }
 
-  /**
-   * Asks for the updates that were missed: after every subscription, and when a number was left out. The very first answer says only
-   * where we are; what comes meanwhile is then told at once, later it waits for its turn.
-   * @param {Update} [next] the one that showed the gap
-   */
-  async #catchUp(next) {
-    if (this.#early) return;
-    const since = this.#last;
-    if (since) this.#early = next ? [next] : [];
-    let lost = false;
-    try {
-      const { value } = await this.#call('updates', since ? { form: this.form, since: since.seq } : { form: this.form });
-      const { epoch, seq, complete, updates } = /** @type {{epoch: string, seq: number, complete: boolean, updates: Update[]}} */ (/** @type {unknown} */ (value));
-      if (since || !this.#last) this.#last = { epoch, seq };
-      if (since && (epoch !== since.epoch || (!complete && seq > since.seq))) this.#tell({ form: this.form, epoch, seq, missed: true });
-      else if (since) for (const update of updates) this.#tell(update);
-    } catch (error) {
-      const { code } = CallError.from(error);
-      lost = code === 'closed' || code === 'timeout'; // then the next subscription asks, from the same number on
-      if (!lost && this.#early?.length) this.#last = null; // nobody can say: take what comes
-    }
-    const early = this.#early ?? [];
-    this.#early = null;
-    if (!lost) for (const update of early) this.#updated(update);
+  /** @param {number | null} since @returns {Promise<any>} */
+  async #updates(since) {
+    return (await this.#call('updates', since === null ? {} : { since })).value;
   }
 
-  /** @param {string} procedure @param {object} facts */
-  #call(procedure, facts) {
-    return this.client.supervisor.call(this.client.uris.procedure(procedure), facts);
+  /** @param {string} procedure @param {object} facts @param {{limitMs?: number, signal?: AbortSignal}} [how] @returns {Promise<{value: Record<string, any>, sent: number}>} */
+  #call(procedure, facts, how) {
+    return this.client.supervisor.call(this.client.uris.procedure(procedure), { form: this.form, ...facts }, how);
   }
 
-  /** Remember over a reload that this tab is editing. */
+  /** A call that is not said again with the next connection. @param {string} procedure @param {object} facts @param {AbortSignal} [signal] */
+  #act(procedure, facts, signal = AbortSignal.timeout(ACT_MS)) {
+    return this.#call(procedure, facts, { signal });
+  }
+
+  /** What we hold, or held until now. */
+  #held() {
+    const { grant, lost } = this.#state;
+    const token = grant?.token ?? lost?.token;
+    if (!token) throw new CallError('not_holder', 'You do not hold this form');
+    return { token, tab: this.client.tab.id };
+  }
+
+  /** @param {boolean} answer to those who ask for it @returns {Promise<boolean>} */
+  #part(answer) {
+    const rid = randomId();
+    return new Promise((resolve) => {
+      this.#parting.set(rid, () => {
+        this.#parting.delete(rid);
+        resolve(this.#state.releasing?.rid !== rid);
+      });
+      this.input({ type: 'done', rid, answer });
+      // Nothing to say, or nobody to say it to now.
+      if (this.#state.releasing?.rid !== rid || !this.attached) this.#parting.get(rid)?.();
+    });
+  }
+
+  /** Remember over a reload that this tab is editing, or waits. */
   #mark() {
-    this.client.tab.mark(this.form, this.client.page(), Date.now());
+    this.client.tab.mark(this.form, this.client.page(), Date.now(), this.#state.asking?.wait);
+  }
+
+  /** @param {import('./lease.js').Input & {rid: string}} input @param {AbortSignal} [signal] @returns {Promise<void>} */
+  #until(input, signal) {
+    return new Promise((resolve, reject) => {
+      if (signal?.aborted) {
+        reject(signal.reason);
+        return;
+      }
+      const waiting = { rid: input.rid, resolve, reject };
+      this.#waiting.push(waiting);
+      signal?.addEventListener('abort', () => {
+        if (!this.#waiting.includes(waiting)) return;
+        this.#waiting = this.#waiting.filter((other) => other !== waiting);
+        reject(signal.reason);
+        if (!this.#waiting.length) void this.done(); // nobody wants it any more
+      }, { once: true });
+      this.input(input);
+    });
   }
 
   #settle() {
     if (!this.#waiting.length) return;
-    if (this.name === 'mine') for (const { resolve } of this.#waiting.splice(0)) resolve();
-    else if (!this.#state.asking && !this.#state.grant) {
-      for (const { reject } of this.#waiting.splice(0)) reject(new CallError('ended', 'Asking for the form has ended'));
+    const { asking, grant, taking, problem } = this.#state;
+    if (this.editing) for (const { resolve } of this.#waiting.splice(0)) resolve();
+    else if (problem === 'denied' || (!asking && !grant && !taking)) {
+      for (const { reject } of this.#waiting.splice(0)) reject(new CallError(problem ?? 'ended', 'Asking for the form has ended'));
     }
   }
 
@@ -323,13 +482,4 @@ export class FormLock extends EventTarget {
     this.#waiting = this.#waiting.filter((waiting) => waiting.rid !== rid);
     for (const { reject } of mine) reject(error);
   }
-}
-
-/** The public state inside a refusal. @param {Record<string, any>} facts @returns {Snapshot | null} */
-function refusal(facts) {
-  if (typeof facts.rev !== 'number' || typeof facts.epoch !== 'string') return null;
-  return {
-    state: 'held', holder: facts.holder ?? null, since_ms: facts.since_ms ?? null, expires_in_ms: facts.expires_in_ms ?? null,
-    note: facts.note ?? null, token: facts.token ?? null, epoch: facts.epoch, rev: facts.rev,
-  };
 }

@@ -10,7 +10,7 @@ let shared = null;
 export function pageClient() {
   if (shared) return shared;
   const tab = new Tab(undefined, meta('form-lock-user') ?? '');
-  const client = new FormLockClient({ url: routerUrl(), prefix: meta('form-lock-prefix') ?? DEFAULT_PREFIX, tab, identity: () => identity(tab) });
+  const client = new FormLockClient({ url: routerUrl(), prefix: meta('form-lock-prefix') ?? DEFAULT_PREFIX, tab, identity: () => identity(tab), token: meta('form-lock-token') ?? undefined, tokenUrl: tokenUrl() });
   shared = client;
   // Never `beforeunload`: it may be cancelled, and it keeps pages out of the back/forward cache.
   addEventListener('pagehide', () => client.leave());
@@ -42,6 +42,12 @@ function meta(name) {
 function identity(tab) {
   const user = meta('form-lock-user');
   return user ? { user, name: meta('form-lock-name') ?? user } : tab.guest();
+}
+
+/** Where the application gives out tokens; absolute, for the page may change its base. */
+function tokenUrl() {
+  const url = meta('form-lock-token-url');
+  return url ? new URL(url, document.baseURI).href : undefined;
 }
 
 /** The host that served this script, unless the page says otherwise. */

@@ -43,11 +43,11 @@ export class Tab {
     return { user: `guest-${number}`, name: `Guest ${number}` };
   }
 
-  /** @param {string} form @param {string | null} page the page's address, or null: no longer editing @param {number} at wall clock */
-  mark(form, page, at) {
+  /** @param {string} form @param {string | null} page the page's address, or null: no longer editing @param {number} at wall clock @param {boolean} [wait] it stands in line */
+  mark(form, page, at, wait = false) {
     const marks = this.#marks();
     if (page === null) delete marks[form];
-    else marks[form] = { page, at };
+    else marks[form] = { page, at, ...(wait && { wait }) };
     this.#write(EDITING, Object.keys(marks).length ? JSON.stringify(marks) : null);
   }
 
@@ -64,7 +64,12 @@ export class Tab {
     return type === 'reload' || type === 'back_forward' || referrer === page;
   }
 
-  /** @returns {Record<string, {page: string, at: number}>} */
+  /** Whether it only stood in line for it; to be asked before `wasEditing`. @param {string} form */
+  wasWaiting(form) {
+    return this.#marks()[form]?.wait === true;
+  }
+
+  /** @returns {Record<string, {page: string, at: number, wait?: boolean}>} */
   #marks() {
     try {
       return JSON.parse(this.#read(EDITING) ?? '{}');

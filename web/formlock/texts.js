@@ -24,9 +24,11 @@ export function words(state, now, { wall, attempts }) {
       if (state.problem) return { text: 'Editing is not possible right now. Please try again.' };
       return { text: 'Nobody is editing.' };
     case 'mine':
+    case 'asked':
       if (state.changed) return { text: 'You are editing again.', when: 'Others may have changed this meanwhile: check before you save.' };
       return { text: 'You are editing.' };
-    case 'locked': {
+    case 'locked':
+    case 'queued': {
       const grace = state.snapshot?.state === 'grace';
       if (state.sameUser && grace) return { text: 'You were editing this in another tab or window.', when: 'Its connection is interrupted; you may edit here in a moment.' };
       if (state.sameUser) return { text: 'You are editing this in another tab.' };

@@ -74,7 +74,7 @@ test('a subscription that is not followed by a state is followed by a question',
 
 test('edit asks with its rid, granted makes it mine', () => {
   const f = linked();
-  assert.deepEqual(f.in({ type: 'edit', rid: 'r1' }), [{ do: 'lock', rid: 'r1' }]);
+  assert.deepEqual(f.in({ type: 'edit', rid: 'r1' }), [{ do: 'lock', rid: 'r1', wait: false }]);
   assert.equal(f.name, 'free', 'not before the answer');
   f.in({ type: 'granted', rid: 'r1', sent: f.now, grant: proof() });
   assert.equal(f.name, 'mine');
@@ -114,7 +114,7 @@ test('a grant that nobody waits for any more is given back', () => {
   const f = linked();
   f.in({ type: 'edit', rid: 'r1' });
   f.in({ type: 'done', rid: 'd' });
-  assert.deepEqual(f.in({ type: 'granted', rid: 'r1', sent: f.now, grant: proof(4) }), [{ do: 'unlock', rid: 'r1', token: 4, leaving: false }]);
+  assert.deepEqual(f.in({ type: 'granted', rid: 'r1', sent: f.now, grant: proof(4) }), [{ do: 'unlock', rid: 'r1', token: 4, leaving: false, answer: false }]);
   assert.equal(f.name, 'free');
 });
 
@@ -210,7 +210,7 @@ test('the same attempt goes on over a lost connection, with the same rid', () =>
   const f = linked();
   f.in({ type: 'edit', rid: 'r1' });
   f.in({ type: 'disconnected' });
-  assert.deepEqual(f.in({ type: 'connected' }), [{ do: 'lock', rid: 'r1' }]);
+  assert.deepEqual(f.in({ type: 'connected' }), [{ do: 'lock', rid: 'r1', wait: false }]);
 });
 
 test('a probe is answered at once, even if a renewal is under way', () => {
@@ -222,19 +222,19 @@ test('a probe is answered at once, even if a renewal is under way', () => {
 
 test('done frees at once, and is said again after a lost connection', () => {
   const f = mine();
-  assert.deepEqual(f.in({ type: 'done', rid: 'd' }), [{ do: 'unlock', rid: 'd', token: 1, leaving: false }]);
+  assert.deepEqual(f.in({ type: 'done', rid: 'd' }), [{ do: 'unlock', rid: 'd', token: 1, leaving: false, answer: false }]);
   assert.equal(f.name, 'free');
   f.in({ type: 'disconnected' });
-  assert.deepEqual(f.in({ type: 'connected' }), [{ do: 'unlock', rid: 'd', token: 1, leaving: false }]);
+  assert.deepEqual(f.in({ type: 'connected' }), [{ do: 'unlock', rid: 'd', token: 1, leaving: false, answer: false }]);
   f.in({ type: 'event', status: 'subscribed', snapshot: held(1, 1) });
   assert.equal(f.name, 'free', 'U11: not locked by myself while the unlock is on its way');
 });
 
 test('leaving gives the lock back, and coming back asks for it again', () => {
   const f = mine();
-  assert.deepEqual(f.in({ type: 'left', rid: 'l' }), [{ do: 'unlock', rid: 'l', token: 1, leaving: true }]);
+  assert.deepEqual(f.in({ type: 'left', rid: 'l' }), [{ do: 'unlock', rid: 'l', token: 1, leaving: true, answer: false }]);
   f.in({ type: 'came back', rid: 'b' });
-  assert.deepEqual(f.in({ type: 'connected' }), [{ do: 'lock', rid: 'b' }]);
+  assert.deepEqual(f.in({ type: 'connected' }), [{ do: 'lock', rid: 'b', wait: false }]);
   f.in({ type: 'event', status: 'subscribed', snapshot: free(2) });
   assert.equal(f.name, 'connecting', 'no flicker of "nobody is editing"');
   f.in({ type: 'granted', rid: 'b', sent: f.now, grant: proof(1, 3) });
@@ -272,7 +272,7 @@ test('whoever left with the question still open asks again when coming back, and
   f.in({ type: 'edit', rid: 'r1' });
   assert.deepEqual(f.in({ type: 'left', rid: 'l' }), [], 'no token to give back yet');
   f.in({ type: 'came back', rid: 'b' });
-  assert.deepEqual(f.in({ type: 'connected' }), [{ do: 'lock', rid: 'b' }]);
+  assert.deepEqual(f.in({ type: 'connected' }), [{ do: 'lock', rid: 'b', wait: false }]);
   f.in({ type: 'refused', rid: 'b', snapshot: held(4, 2), sameUser: false });
   assert.equal(f.name, 'locked');
 });
@@ -282,7 +282,7 @@ test('leaving again before the answer gives back what may have been granted agai
   f.in({ type: 'left', rid: 'l' });
   f.in({ type: 'came back', rid: 'b' });
   f.in({ type: 'connected' });
-  assert.deepEqual(f.in({ type: 'left', rid: 'l2' }), [{ do: 'unlock', rid: 'l2', token: 1, leaving: true }]);
+  assert.deepEqual(f.in({ type: 'left', rid: 'l2' }), [{ do: 'unlock', rid: 'l2', token: 1, leaving: true, answer: false }]);
   f.in({ type: 'came back', rid: 'b2' });
   f.in({ type: 'connected' });
   f.in({ type: 'refused', rid: 'b2', snapshot: held(4, 2), sameUser: false });
@@ -294,7 +294,7 @@ test('an unlock without an answer is said again by a page that left and came bac
   f.in({ type: 'done', rid: 'd' });
   f.in({ type: 'left', rid: 'l' });
   f.in({ type: 'came back', rid: 'b' });
-  assert.deepEqual(f.in({ type: 'connected' }), [{ do: 'unlock', rid: 'd', token: 1, leaving: false }]);
+  assert.deepEqual(f.in({ type: 'connected' }), [{ do: 'unlock', rid: 'd', token: 1, leaving: false, answer: false }]);
 });
 
 test('only rising revs are applied', () => {
@@ -336,7 +336,7 @@ test('the service says that the lock ended: lost, with its cause (U19)', () => {
   f.in({ type: 'event', status: 'released', cause: 'expired', snapshot: free(2) });
   assert.equal(f.name, 'lost');
   assert.equal(f.state.lost.cause, 'expired');
-  assert.deepEqual(f.in({ type: 'edit', rid: 'r2' }), [{ do: 'lock', rid: 'r2' }]);
+  assert.deepEqual(f.in({ type: 'edit', rid: 'r2' }), [{ do: 'lock', rid: 'r2', wait: false }]);
 });
 
 test('an event older than the grant does not touch it', () => {
@@ -468,7 +468,7 @@ test('what is not proven is not claimed, and is claimed as soon as it is', () =>
 test('a claim that fails gives the form back and says so; a late word of it changes nothing', () => {
   const f = claiming();
   assert.deepEqual(f.in({ type: 'claim failed', token: 7, rid: 'r2' }), []);
-  assert.deepEqual(f.in({ type: 'claim failed', token: 1, rid: 'r2' }), [{ do: 'unlock', rid: 'r2', token: 1, leaving: false }]);
+  assert.deepEqual(f.in({ type: 'claim failed', token: 1, rid: 'r2' }), [{ do: 'unlock', rid: 'r2', token: 1, leaving: false, answer: false }]);
   assert.deepEqual([f.name, f.state.problem], ['free', 'claim']);
   f.in({ type: 'claimed', token: 1 });
   assert.equal(f.name, 'free');
