@@ -2,12 +2,10 @@
 import { makeClock } from './clock.js';
 import { Supervisor } from './connect.js';
 import { CallError } from './errors.js';
-import { Feed } from './feed.js';
 import { FormLock } from './lock.js';
 import { Tab } from './tab.js';
-import { Tabs } from './tabs.js';
+import { TabLock } from './tabs.js';
 import { Ticks } from './ticks.js';
-import { Token } from './token.js';
 import { Uris } from './uris.js';
 
 /** A connection on which nothing was heard for so long is asked for a sign of life. */
@@ -27,28 +25,29 @@ const HEARTBEAT_MS = 30_000;
  * @property {(attempt: number, returnMs: number) => number} [wait] before the n-th attempt to connect; `returnMs`: what the router asks for
  * @property {() => number} [clock]
  * @property {(() => Worker) | null} [makeWorker] the ticking worker; null: a plain timer
- * @property {ConstructorParameters<typeof Tabs>[1]} [tabs] how to hear of the browser's other tabs
+ * @property {LockManager | null} [locks] what shows that another tab has our id; default: the browser's
+ * @property {(() => import('./formlock-tabs.js').Channel) | null} [makeChannel] to the browser's other tabs; null: none
  * @property {typeof fetch} [fetch] for the token
  */
 
 /** Fires `connection` when the connection comes or goes. */
 export class FormLockClient extends EventTarget {
   /** @type {Map<string, FormLock>} */ #locks = new Map();
-  /** By topic: what many records of a type were changed by. @type {Map<string, Feed>} */ #bulks = new Map();
-  /** @type {Token | null} */ #token = null;
+  /** @type {Promise<import('./formlock-updates.js').Updates | null> | null} */ #updates = null;
+  /** @type {Promise<import('./formlock-tabs.js').Others | null> | null} */ #others = null;
+  /** @type {import('./formlock-token.js').Token | null} */ #token = null;
   /** What the router has told us of ourselves. @type {Record<string, any>} */ #claims = {};
   #renewalDue = false;
   #beating = false;
-  #started = {};
+  /** @type {object | null} the present start */ #started = null;
 
   /** @param {ClientOptions} options */
   constructor(options) {
     super();
-    const { token, tokenUrl, fetch } = options;
+    this.options = options;
     this.clock = options.clock ?? makeClock();
-    if (token || tokenUrl) this.#token = new Token({ token, url: tokenUrl, clock: this.clock, fetch });
     this.tab = options.tab ?? new Tab(undefined, options.identity?.().user);
-    this.tabs = new Tabs((message) => void this.#heard(message), options.tabs);
+    this.tabLock = new TabLock(options.locks);
     this.uris = new Uris(options.prefix);
     this.identity = () => this.#token?.person ?? options.identity?.() ?? this.tab.guest();
     this.heartbeatMs = options.heartbeatMs ?? HEARTBEAT_MS;
@@ -62,7 +61,7 @@ export class FormLockClient extends EventTarget {
       url: options.url,
       realm: options.realm,
       login: (fresh) => this.#login(fresh),
-      renewable: Boolean(tokenUrl),
+      renewable: Boolean(options.tokenUrl),
       limitMs: options.limitMs,
       wait: options.wait,
       clock: this.clock,
@@ -85,9 +84,25 @@ export class FormLockClient extends EventTarget {
     return ['*', `${type}.*`, `${type}.${id}`, name].flatMap((pattern) => rights[pattern] ?? []);
   }
 
-  /** Whether it was this tab that saved what is reported (U13). @param {import('./lock.js').Update} update */
-  isOwn({ origin }) {
-    return origin !== undefined && (origin === this.tab.id || this.sessions.includes(origin));
+  get started() {
+    return this.#started !== null;
+  }
+
+  /** The forms of the page. */
+  get locks() {
+    return [...this.#locks.values()];
+  }
+
+  /** The part that hears of updates; null: it could not be loaded now. */
+  updates() {
+    return (this.#updates ??= import('./formlock-updates.js').then(({ Updates }) => new Updates(this), () => (this.#updates = null)));
+  }
+
+  /** The part that speaks with the browser's other tabs; null: there are none, as outside a browser. */
+  others() {
+    const { makeChannel } = this.options;
+    if (makeChannel === null || (!makeChannel && typeof document === 'undefined')) return null;
+    return (this.#others ??= import('./formlock-tabs.js').then(({ Others }) => new Others(this, makeChannel), () => (this.#others = null)));
   }
 
   /** The lock of one form; the same object each time. @param {string} form its topic */
@@ -97,7 +112,7 @@ export class FormLockClient extends EventTarget {
     if (!lock) {
       lock = new FormLock(this, form);
       this.#locks.set(form, lock);
-      if (this.joined) this.#attach(lock);
+      if (this.joined) void lock.attach();
     }
     return lock;
   }
@@ -111,13 +126,12 @@ export class FormLockClient extends EventTarget {
   start() {
     this.ticks.start();
     const started = (this.#started = {});
-    const sure = this.tabs.start(this.tab);
-    if (!sure) this.supervisor.start();
+    if (!this.tabLock.locks) this.supervisor.start();
     else {
-      void sure.then((copied) => {
+      void this.tabLock.claim(this.tab).then((copied) => {
         if (started !== this.#started) return; // left meanwhile
         // What the original was editing is not for its copy to go on with.
-        if (copied) for (const lock of this.#locks.values()) if (lock.state.asking?.resume) void lock.done();
+        if (copied) for (const lock of this.locks) if (lock.state.asking?.resume) void lock.done();
         this.supervisor.start();
       });
     }
@@ -127,10 +141,11 @@ export class FormLockClient extends EventTarget {
   leave() {
     for (const lock of this.#locks.values()) lock.leave();
     this.joined = false;
-    this.#started = {};
+    this.#started = null;
     this.ticks.stop();
     this.supervisor.stop();
-    this.tabs.stop();
+    this.tabLock.release();
+    void this.#others?.then((others) => others?.close());
   }
 
   /** The page is back from the back/forward cache. */
@@ -165,11 +180,13 @@ export class FormLockClient extends EventTarget {
     this.#beating = false;
   }
 
-  /** @param {boolean} fresh @returns {import('./connect.js').Login | Promise<import('./connect.js').Login>} */
-  #login(fresh) {
-    const token = this.#token;
-    if (!token) return { extra: this.identity() };
-    return token.get(fresh).then((value) => ({ token: value, authid: token.person?.user, extra: {} }));
+  /** @param {boolean} fresh @returns {Promise<import('./connect.js').Login>} */
+  async #login(fresh) {
+    const { token, tokenUrl, fetch } = this.options;
+    if (!token && !tokenUrl) return { extra: this.identity() };
+    const { Token } = await import('./formlock-token.js');
+    this.#token ??= new Token({ token, url: tokenUrl, clock: this.clock, fetch });
+    return { token: await this.#token.get(fresh), authid: this.#token.person?.user, extra: {} };
   }
 
   /** @param {Record<string, any>} welcome */
@@ -178,48 +195,8 @@ export class FormLockClient extends EventTarget {
     this.attempts = 0;
     this.#claims = { ...(authid && { user: authid }), ...authextra };
     this.sessions = [String(this.supervisor.session), ...this.sessions].slice(0, 8);
-    for (const [topic, feed] of this.#bulks) this.#listen(feed, topic);
-    for (const lock of this.#locks.values()) this.#attach(lock);
+    for (const lock of this.#locks.values()) void lock.attach();
     this.dispatchEvent(new Event('connection'));
-  }
-
-  /** @param {FormLock} lock */
-  #attach(lock) {
-    void lock.attach();
-    const topic = this.uris.bulkOf(lock.form);
-    if (this.#bulks.has(topic)) return;
-    const procedure = this.uris.procedure('updates');
-    const feed = new Feed(
-      async (since) => /** @type {any} */ ((await this.supervisor.call(procedure, { form: topic, ...(since !== null && { since }) })).value),
-      (update) => this.#bulk(topic, update),
-      () => this.rightsOn(topic),
-    );
-    this.#bulks.set(topic, feed);
-    this.#listen(feed, topic);
-  }
-
-  /** @param {Feed} feed @param {string} topic */
-  #listen(feed, topic) {
-    this.supervisor.subscribe(topic, (facts) => facts.status === 'bulk' && void feed.heard(/** @type {any} */ (facts))).then(() => feed.joined(), () => {}); // who may not hear of it has no such news
-  }
-
-  /** @param {string} topic @param {import('./lock.js').Update} update */
-  #bulk(topic, update) {
-    if (this.isOwn(update)) return;
-    for (const lock of this.#locks.values()) {
-      const id = this.uris.nameOf(lock.form).split('.')[1];
-      if (this.uris.bulkOf(lock.form) === topic && (!update.ids || update.ids.includes(id))) lock.bulk(update);
-    }
-  }
-
-  /** What another tab of this browser says. @param {import('./tabs.js').Message} message */
-  async #heard({ what, form, user, from }) {
-    const lock = this.#locks.get(form);
-    if (!lock || user !== lock.state.me) return;
-    const held = lock.token !== null;
-    if (what === 'holds' || what === 'free') lock.input({ type: 'other tab', holds: what === 'holds' });
-    else if (what === 'who' && held) this.tabs.say('holds', form, user);
-    else if (what === 'move' && held) this.tabs.say('moved', form, user, { to: from, draft: (await lock.unsaved?.()) ?? null });
   }
 
   /** @param {{silent: boolean, denied: string | null, attempts: number}} facts */

@@ -1,21 +1,114 @@
-// Updates in order, each once: what was missed is asked for, and what was cut for want of a right is fetched by who has it. Loaded with the first update.
+// What backends report, each once and in order: of the forms that are open, and of many records of their types. Loaded after the first subscription.
 
 /** @typedef {import('./lock.js').Update} Update */
+/** @typedef {import('./lock.js').FormLock} FormLock */
+/** @typedef {{epoch: string, seq: number, complete: boolean, updates: Update[]}} Missed */
 
-export class Sequence {
+/** Of a page's client. */
+export class Updates {
+  /** @type {WeakMap<FormLock, Feed>} */ #feeds = new WeakMap();
+  /** By topic; with the session in which it was subscribed. @type {Map<string, {feed: Feed, session: number | null}>} */ #bulks = new Map();
+
+  /** @param {import('./client.js').FormLockClient} client */
+  constructor(client) {
+    this.client = client;
+  }
+
+  /** After every subscription of the form. @param {FormLock} lock */
+  joined(lock) {
+    void this.#of(lock).joined();
+    void this.#listen(this.client.uris.bulkOf(lock.form));
+  }
+
+  /** @param {FormLock} lock @param {Update} update */
+  heard(lock, update) {
+    this.#of(lock).heard(update);
+  }
+
+  /** @param {FormLock} lock @returns {Feed} */
+  #of(lock) {
+    let feed = this.#feeds.get(lock);
+    if (!feed) this.#feeds.set(lock, (feed = this.#feed(lock.form, (update) => lock.fire(this.#isOwn(update) ? 'saved' : 'updated', update))));
+    return feed;
+  }
+
+  /** @param {string} topic @param {(update: Update) => void} tell */
+  #feed(topic, tell) {
+    const { supervisor, uris } = this.client;
+    /** @param {number | null} since */
+    const ask = async (since) => /** @type {any} */ ((await supervisor.call(uris.procedure('updates'), { form: topic, ...(since !== null && { since }) })).value);
+    return new Feed(topic, ask, tell, () => this.client.rightsOn(topic));
+  }
+
+  /** Once per type and session. Whoever may not hear of it has no such news. @param {string} topic */
+  async #listen(topic) {
+    const { supervisor } = this.client;
+    let bulk = this.#bulks.get(topic);
+    if (!bulk) this.#bulks.set(topic, (bulk = { feed: this.#feed(topic, (update) => this.#tellAll(topic, update)), session: null }));
+    if (bulk.session === supervisor.session) return;
+    bulk.session = supervisor.session;
+    const { feed } = bulk;
+    try {
+      await supervisor.subscribe(topic, (facts) => facts.status === 'bulk' && feed.heard(/** @type {any} */ (facts)));
+      await feed.joined();
+    } catch {
+      // not allowed, or a connection that ended: the next one asks again
+    }
+  }
+
+  /** @param {string} topic @param {Update} update */
+  #tellAll(topic, update) {
+    const { uris, locks } = this.client;
+    if (this.#isOwn(update)) return;
+    for (const lock of locks) {
+      if (uris.bulkOf(lock.form) === topic && (!update.ids || update.ids.includes(uris.nameOf(lock.form).split('.')[1]))) lock.fire('bulk', update);
+    }
+  }
+
+  /** Whether it was this tab that saved it (U13). @param {Update} update */
+  #isOwn({ origin }) {
+    const { tab, sessions } = this.client;
+    return origin !== undefined && (origin === tab.id || sessions.includes(origin));
+  }
+}
+
+/** The updates of one topic. */
+export class Feed {
+  /** The last one that we know of. @type {{epoch: string, seq: number} | null} */ #last = null;
   /** @type {Update[] | null} those that come while the missed ones are asked for */ #early = null;
 
-  /** @param {import('./feed.js').Feed} feed */
-  constructor(feed) {
-    this.feed = feed;
+  /**
+   * @param {string} topic
+   * @param {(since: number | null) => Promise<Missed>} ask what there is after that number; null: only where the bridge is
+   * @param {(update: Update) => void} tell
+   * @param {() => string[] | null} rights of this user, for updates that were cut; null: not known
+   */
+  constructor(topic, ask, tell, rights) {
+    this.topic = topic;
+    this.ask = ask;
+    this.tell = tell;
+    this.rights = rights;
+  }
+
+  /** The first time it asks only where the bridge is, later what was missed meanwhile. */
+  async joined() {
+    if (this.#last) {
+      await this.#catchUp();
+      return;
+    }
+    try {
+      const { epoch, seq } = await this.ask(null);
+      this.#last ??= { epoch, seq };
+    } catch {
+      // nobody can say: what comes is taken as it comes
+    }
   }
 
   /** @param {Update} update */
   heard(update) {
-    const { feed } = this;
     const { epoch, seq, redacted } = update;
     if (epoch === undefined || seq === undefined) {
-      feed.tell(update);
+      this.tell(update);
       return;
     }
     if (this.#early) {
@@ -23,37 +116,36 @@ export class Sequence {
       return;
     }
     const first = update.first ?? seq; // several may have been folded into one
-    const { last } = feed;
+    const last = this.#last;
     if (last?.epoch === epoch && seq <= last.seq) return;
-    const rights = feed.rights();
+    const rights = this.rights();
     const cut = redacted?.some((right) => !rights || rights.includes(right) || rights.includes('*'));
-    if (last ? last.epoch !== epoch || first > last.seq + 1 || cut : cut) {
-      feed.last ??= { epoch, seq: first - 1 };
-      void this.catchUp(update);
+    if (cut || (last && (last.epoch !== epoch || first > last.seq + 1))) {
+      this.#last ??= { epoch, seq: first - 1 };
+      void this.#catchUp(update);
       return;
     }
-    feed.last = { epoch, seq };
-    feed.tell(update);
+    this.#last = { epoch, seq };
+    this.tell(update);
   }
 
   /** Asks for what came after the last one that we know of; what comes meanwhile waits for its turn. @param {Update} [next] the one that showed the gap */
-  async catchUp(next) {
-    const { feed } = this;
-    const since = feed.last;
+  async #catchUp(next) {
+    const since = this.#last;
     if (this.#early || !since) return;
     this.#early = next ? [next] : [];
     let lost = false;
     try {
-      const { epoch, seq, complete, updates } = await feed.ask(since.seq);
-      feed.last = { epoch, seq };
-      if (epoch !== since.epoch || (!complete && seq > since.seq)) feed.tell({ form: updates[0]?.form ?? next?.form ?? '', epoch, seq, missed: true });
-      else for (const update of updates) feed.tell(update);
+      const { epoch, seq, complete, updates } = await this.ask(since.seq);
+      this.#last = { epoch, seq };
+      if (epoch !== since.epoch || (!complete && seq > since.seq)) this.tell({ form: this.topic, epoch, seq, missed: true });
+      else for (const update of updates) this.tell(update);
     } catch (/** @type {any} */ error) {
       lost = error.code === 'closed' || error.code === 'timeout'; // then the next subscription asks, from the same number on
       const [first] = this.#early;
       if (!lost && first?.epoch !== undefined && first.seq !== undefined) {
-        feed.last = { epoch: first.epoch, seq: first.seq }; // nobody can say: take what came
-        feed.tell(first);
+        this.#last = { epoch: first.epoch, seq: first.seq }; // nobody can say: take what came
+        this.tell(first);
       }
     }
     const early = this.#early;

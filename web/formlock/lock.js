@@ -1,13 +1,10 @@
 // FormLock: one form. It turns the effects of lease.js into calls, and answers and events into its inputs.
 import { CallError } from './errors.js';
-import { Feed } from './feed.js';
 import { holds, start, step } from './lease.js';
 import { randomId } from './tab.js';
 
 /** A takeover is answered when the old holder has brought its text into safety: as long as the policy gives it (`handover_ms`). */
 const TAKEOVER_MS = 120_000;
-/** What a person waits for an answer that no later connection can bring. */
-const ACT_MS = 30_000;
 
 /** @typedef {import('./lease.js').Snapshot} Snapshot */
 /** @typedef {import('./lease.js').State} State */
@@ -19,9 +16,9 @@ const ACT_MS = 30_000;
  * @property {number} [first] the first that it stands for, where several were folded into one
  * @property {Record<string, [unknown, unknown]>} [change_set]
  * @property {string | number} [version]
- * @property {string} [origin]
- * @property {{user: string, name: string}} [actor]
+ * @property {string} [origin] @property {string} [source] @property {{user: string, name: string}} [actor]
  * @property {Record<string, unknown> | string} [representation]
+ * @property {string} [reported] the backend's own word, when that is not `updated`
  * @property {string[]} [redacted] rights that show more of it
  * @property {number} [count] of a bulk change: how many records @property {string[]} [ids] and which, if that is known
  * @property {boolean} [missed] made here: some were missed and nobody knows them any more, the form may have changed
@@ -33,13 +30,15 @@ const ACT_MS = 30_000;
  * @callback Claim
  * @param {{token: number, receipt: string | null, signal: AbortSignal}} grant @returns {Promise<void>}
  */
-/** How long to wait for it. @typedef {{signal?: AbortSignal}} Patience */
-/** @typedef {{form: string, user: string, name: string, token: number, at: number, own: boolean}} DraftFacts */
+/** @typedef {import('./formlock-acts.js').Patience} Patience */
+/** @typedef {import('./formlock-acts.js').DraftFacts} DraftFacts */
+
+const acts = () => import('./formlock-acts.js');
 
 /**
- * Fires `change` (the state, or facts of it, changed), `updated` (`detail`: an Update that is not our own), `bulk` (`detail`: an Update of
- * many records, this one among them as far as is known), and each lock event of the service by its name (`asked`, `handover`, `viewers`,
- * ...; `detail`: its facts).
+ * Fires `change` (the state, or facts of it, changed), `updated` (`detail`: an Update that is not our own), `saved` (one that is), `bulk`
+ * (`detail`: an Update of many records, this one among them as far as is known), and each lock event of the service by its name (`asked`,
+ * `handover`, `viewers`, ...; `detail`: its facts).
  */
 export class FormLock extends EventTarget {
   /** @type {Readonly<State>} */ #state;
@@ -47,8 +46,8 @@ export class FormLock extends EventTarget {
   /** @type {{rid: string, resolve(): void, reject(error: unknown): void}[]} */ #waiting = [];
   /** @type {Map<string, () => void>} by the rid of an unlock: who wants to know when it is said */ #parting = new Map();
   #asking = false;
-  #gone = false;
-  #changes = 0;
+  /** Whether it was forgotten by its client. */
+  gone = false;
   /** @type {Claim | null} */ #claim = null;
   /** @type {string | undefined} */ #mode;
   #leaving = new AbortController();
@@ -65,7 +64,6 @@ export class FormLock extends EventTarget {
     /** What is not saved yet, for another tab of the same user that is to go on with it; set by the page. @type {(() => unknown) | null} */
     this.unsaved = null;
     this.#state = start(client.clock(), client.me, client.uris.isSection(form));
-    this.feed = new Feed((since) => this.#updates(since), (update) => client.isOwn(update) || this.#fire('updated', update), () => this.#state.rights);
   }
 
   /** All facts, frozen. */
@@ -114,78 +112,80 @@ export class FormLock extends EventTarget {
     if (this.editing) return Promise.resolve();
     if (note !== undefined) this.note = note;
     this.#mode = mode;
-    return this.#until({ type: 'edit', rid: this.#state.asking?.rid ?? randomId(), wait, resume }, signal);
-  }
-
-  /** Take it from its holder. As `lock`; also rejects with `conflict` when it has changed hands meanwhile. @param {{reason?: string, note?: string} & Patience} [options] @returns {Promise<void>} */
-  takeover({ reason = '', note, signal } = {}) {
-    if (this.editing) return Promise.resolve();
-    if (note !== undefined) this.note = note;
-    return this.#until({ type: 'take over', rid: this.#state.taking?.rid ?? randomId(), reason }, signal);
+    return this.until({ type: 'edit', rid: this.#state.asking?.rid ?? randomId(), wait, resume }, signal);
   }
 
   /**
-   * Go on here with what the same user edits in another tab. A tab of this browser is asked for its unsaved text first, for 1 s.
-   * @param {Patience} [options] @returns {Promise<{draft: unknown}>} that text, as the other page's `unsaved` gave it; null: none
+   * Take it from its holder. As `lock`; also rejects with `conflict` when it has changed hands meanwhile.
+   * @param {{reason?: string, note?: string} & Patience} [options]
    */
-  async moveHere({ signal } = {}) {
-    const { otherTab, me } = this.#state;
-    const draft = otherTab ? await this.client.tabs.move(this.form, me) : null;
-    await (this.#state.snapshot?.state === 'free' ? this.lock({ signal }) : this.takeover({ signal }));
-    return { draft };
+  async takeover(options) {
+    return (await acts()).takeover(this, options);
   }
 
-  /** Editing, or asking, has ended (saved or cancelled): the form is free for the others. Never rejects. @returns {Promise<boolean>} whether the service knows; else it is told with the next connection */
-  done() {
-    return this.#part(false);
+  /**
+   * Go on here with what the same user edits in another tab. A tab of this browser is asked for its unsaved text first, for 1 s; the
+   * answer's `draft` is that text, as the other page's `unsaved` gave it, or null.
+   * @param {Patience} [options]
+   */
+  async moveHere(options) {
+    return (await acts()).moveHere(this, options);
+  }
+
+  /**
+   * Editing, asking or standing in line has ended (saved or cancelled): the form is free for the others. Never rejects.
+   * @param {{answer?: boolean}} [options] `answer`: it is given up for those who ask
+   * @returns {Promise<boolean>} whether the service knows; else it is told with the next connection
+   */
+  done({ answer = false } = {}) {
+    const rid = randomId();
+    return new Promise((resolve) => {
+      const end = () => {
+        this.#parting.delete(rid);
+        resolve(this.#state.releasing?.rid !== rid);
+      };
+      this.#parting.set(rid, end);
+      this.input({ type: 'done', rid, answer });
+      if (this.#state.releasing?.rid !== rid || !this.attached) end(); // nothing to say, or nobody to say it to now
+    });
   }
 
   unlock() {
     return this.done();
   }
 
-  /** Give up the place in line. @returns {Promise<boolean>} */
   leaveQueue() {
     return this.done();
   }
 
-  /** Ask the holder for it. `free`: nobody was there to answer; else the time that the holder has. @param {{note?: string} & Patience} [options] @returns {Promise<{free: boolean, answerInMs: number | null}>} */
-  async ask({ note = '', signal } = {}) {
-    const { value } = await this.#act('ask', { note, tab: this.client.tab.id }, signal);
-    const free = value.event !== 'asked';
-    if (!free) this.input({ type: 'question', number: value.number });
-    return { free, answerInMs: value.answer_in_ms ?? null };
+  /** Ask the holder for it. `free`: nobody was there to answer; else the time that the holder has. @param {{note?: string} & Patience} [options] */
+  async ask(options) {
+    return (await acts()).ask(this, options);
   }
 
-  /** What the holder says to all who ask. `keep`: a new question runs out no sooner than in `keepMs`. @param {'release' | 'keep'} answer @param {{keepMs?: number} & Patience} [options] @returns {Promise<void>} */
-  async answer(answer, { keepMs = 0, signal } = {}) {
-    if (answer === 'release') {
-      await this.#part(true);
-      return;
-    }
-    const { value, sent } = await this.#act('answer', { ...this.#held(), answer, keep_ms: keepMs }, signal);
-    this.input({ type: 'renewed', sent, grant: /** @type {any} */ (value) });
+  /** What the holder says to all who ask. `keep`: a new question runs out no sooner than in `keepMs`. @param {'release' | 'keep'} what @param {{keepMs?: number} & Patience} [options] */
+  async answer(what, options) {
+    return (await acts()).answer(this, what, options);
   }
 
-  /** Bring unsaved text (JSON, at most 32 kB) into safety: before somebody takes over, or up to 10 minutes after the loss. @param {unknown} draft @param {Patience} [options] @returns {Promise<{moved: boolean}>} whether the form is another's now */
-  async handOver(draft, { signal } = {}) {
-    const { value } = await this.#act('hand_over', { ...this.#held(), draft }, signal);
-    return { moved: value.moved };
+  /** Bring unsaved text (JSON, at most 32 kB) into safety: before somebody takes over, or up to 10 minutes after the loss. `moved`: the form is another's now. @param {unknown} draft @param {Patience} [options] */
+  async handOver(draft, options) {
+    return (await acts()).handOver(this, draft, options);
   }
 
-  /** The drafts of this form that we may see, the newest first. @param {Patience} [options] @returns {Promise<DraftFacts[]>} */
-  async drafts({ signal } = {}) {
-    return (await this.#act('draft', {}, signal)).value.drafts;
+  /** The drafts of this form that we may see, the newest first. @param {Patience} [options] */
+  async drafts(options) {
+    return (await acts()).drafts(this, options);
   }
 
-  /** The contents of a draft: of that token, else of the newest own; null: there is none. @param {number} [token] @param {Patience} [options] @returns {Promise<unknown>} */
-  async draft(token, { signal } = {}) {
-    return (await this.#act('draft', token === undefined ? {} : { token }, signal)).value.draft;
+  /** The contents of a draft: of that token, else of the newest own; null: there is none. @param {number} [token] @param {Patience} [options] */
+  async draft(token, options) {
+    return (await acts()).draft(this, token, options);
   }
 
-  /** Throw our own drafts away, or that of the token. @param {number} [token] @param {Patience} [options] @returns {Promise<number>} how many there were */
-  async forgetDraft(token, { signal } = {}) {
-    return (await this.#act('forget_draft', token === undefined ? {} : { token }, signal)).value.forgotten;
+  /** Throw our own drafts away, or that of the token; tells how many there were. @param {number} [token] @param {Patience} [options] */
+  async forgetDraft(token, options) {
+    return (await acts()).forgetDraft(this, token, options);
   }
 
   /** Text for the others, from the next grant on. @param {string} note */
@@ -200,25 +200,9 @@ export class FormLock extends EventTarget {
     if (this.token !== null && this.attached) this.client.renewSoon();
   }
 
-  /** The states from now on, the present one first; a slow reader gets the newest. Ends with the signal, or when the form is forgotten. @param {Patience} [options] @returns {AsyncGenerator<Readonly<State>, void>} */
-  async *states({ signal } = {}) {
-    /** @type {() => void} */
-    let wake = () => {};
-    const look = () => wake();
-    this.addEventListener('change', look);
-    signal?.addEventListener('abort', look);
-    try {
-      for (let told = -1; !this.#gone && !signal?.aborted; ) {
-        if (told === this.#changes) await new Promise((resolve) => (wake = /** @type {() => void} */ (resolve)));
-        else {
-          told = this.#changes;
-          yield this.#state;
-        }
-      }
-    } finally {
-      this.removeEventListener('change', look);
-      signal?.removeEventListener('abort', look);
-    }
+  /** The states from now on, the present one first; a slow reader gets the newest. Ends with the signal, or when the form is forgotten. @param {Patience} [options] */
+  async *states(options) {
+    yield* (await acts()).states(this, options);
   }
 
   // -- what the client tells
@@ -239,10 +223,10 @@ export class FormLock extends EventTarget {
   async attach() {
     try {
       const unsubscribe = await this.client.supervisor.subscribe(this.form, (facts) => this.#event(facts));
-      if (this.#gone) unsubscribe();
+      if (this.gone) unsubscribe();
       else this.#unsubscribe = unsubscribe;
       this.input({ type: 'connected', me: this.client.me, rights: this.client.rightsOn(this.form) });
-      void this.feed.joined();
+      void this.client.updates().then((updates) => updates?.joined(this));
     } catch (error) {
       if (!CallError.isLine(error)) this.input({ type: 'denied', problem: 'denied' });
     }
@@ -251,7 +235,7 @@ export class FormLock extends EventTarget {
   /** The form is no longer on the page. */
   detach() {
     void this.done(); // also what is only asked for: a grant that comes later is given back
-    this.#gone = true;
+    this.gone = true;
     this.#unsubscribe?.();
     this.dispatchEvent(new Event('change'));
   }
@@ -262,15 +246,10 @@ export class FormLock extends EventTarget {
     const { state, effects } = step(before, input, this.client.clock());
     this.#state = Object.freeze(state);
     const held = state.grant !== null;
-    const { tabs, tab } = this.client;
-    if (before.grant && !held && !state.left) tab.mark(this.form, null, Date.now());
-    if (held !== (before.grant !== null)) tabs.say(held ? 'holds' : 'free', this.form, state.me);
-    if (state.sameUser && !before.sameUser) tabs.say('who', this.form, state.me);
+    if (before.grant && !held && !state.left) this.client.tab.mark(this.form, null, Date.now());
+    if (held !== (before.grant !== null) || (state.sameUser && !before.sameUser)) void this.client.others()?.then((others) => others?.tell(this));
     for (const effect of effects) this.#run(effect);
-    if (input.type !== 'tick' || before.name !== state.name) {
-      this.#changes += 1;
-      this.dispatchEvent(new Event('change'));
-    }
+    if (input.type !== 'tick' || before.name !== state.name) this.dispatchEvent(new Event('change'));
     this.#settle();
   }
 
@@ -320,7 +299,7 @@ export class FormLock extends EventTarget {
     if (this.#asking || !this.#state.link) return;
     this.#asking = true;
     try {
-      const { value } = await this.#call('status', {});
+      const { value } = await this.call('status', {});
       this.input({ type: 'snapshot', snapshot: /** @type {any} */ (value) });
     } catch (error) {
       const { code } = CallError.from(error);
@@ -334,7 +313,7 @@ export class FormLock extends EventTarget {
   async #ask(rid, procedure, facts) {
     const { tab } = this.client;
     try {
-      const { value, sent } = await this.#call(procedure, { tab: tab.id, note: this.note, rid, ...facts }, procedure === 'takeover' ? { limitMs: TAKEOVER_MS } : {});
+      const { value, sent } = await this.call(procedure, { tab: tab.id, note: this.note, rid, ...facts }, procedure === 'takeover' ? { limitMs: TAKEOVER_MS } : {});
       if (value.event === 'queued') this.input({ type: 'queued', rid, number: value.number, position: value.position, rev: value.rev });
       else this.input({ type: 'granted', rid, sent, grant: /** @type {any} */ (value) });
       if (this.#state.grant || this.#state.asking) this.#mark();
@@ -347,7 +326,7 @@ export class FormLock extends EventTarget {
         const { facts: known } = error;
         this.input({ type: 'refused', rid, snapshot: typeof known.rev === 'number' ? /** @type {any} */ ({ ...known, state: known.state ?? 'held' }) : null, sameUser: known.same_user === true });
         // Our id may be a copy: a duplicated tab inherits sessionStorage. Holding nothing, we can take another without loss.
-        if (known.same_user && this.client.idle && !this.client.tabs.locks) tab.renew();
+        if (known.same_user && this.client.idle && !this.client.tabLock.locks) tab.renew();
       } else if (lock && error.code === 'lost') {
         this.input({ type: 'refused', rid, snapshot: null, sameUser: false });
       } else {
@@ -364,7 +343,7 @@ export class FormLock extends EventTarget {
       return;
     }
     try {
-      const { value } = await (answer ? this.#call('answer', { ...facts, answer: 'release' }) : this.#call('unlock', { ...facts, leaving, rid }));
+      const { value } = await (answer ? this.call('answer', { ...facts, answer: 'release' }) : this.call('unlock', { ...facts, leaving, rid }));
       this.input({ type: 'unlocked', rid, rev: value.rev ?? null });
     } catch (reason) {
       if (!CallError.isLine(reason)) this.input({ type: 'unlocked', rid, rev: null }); // it is not ours any more: as wanted
@@ -387,60 +366,26 @@ export class FormLock extends EventTarget {
   /** @param {Record<string, any>} facts */
   #event(facts) {
     const { status, cause, by, reason, number, in_ms } = facts;
-    if (this.#gone) return;
-    if (status === 'updated') void this.feed.heard(/** @type {any} */ (facts));
+    if (this.gone) return;
+    if (status === 'updated') {
+      // Without the part that keeps them in order nobody knows what it was: look again.
+      void this.client.updates().then((updates) => (updates ? updates.heard(this, /** @type {any} */ (facts)) : this.fire(status, { form: this.form, missed: true })));
+    }
     else if (status === 'probe') this.input({ type: 'probe' });
     else if (typeof facts.rev === 'number') {
       this.input({ type: 'event', status, cause, by, reason, number, in_ms, snapshot: /** @type {any} */ (facts) });
-      this.#fire(status, facts);
+      this.fire(status, facts);
     }
   }
 
-  /** Many records of the type were changed. @param {Update} update */
-  bulk(update) {
-    this.#fire('bulk', update);
-  }
-
   /** @param {string} type @param {unknown} detail */
-  #fire(type, detail) {
+  fire(type, detail) {
     this.dispatchEvent(new CustomEvent(type, { detail }));
   }
 
-  /** @param {number | null} since @returns {Promise<any>} */
-  async #updates(since) {
-    return (await this.#call('updates', since === null ? {} : { since })).value;
-  }
-
-  /** @param {string} procedure @param {object} facts @param {{limitMs?: number, signal?: AbortSignal}} [how] @returns {Promise<{value: Record<string, any>, sent: number}>} */
-  #call(procedure, facts, how) {
+  /** One of the service's procedures, about this form. @param {string} procedure @param {object} facts @param {{limitMs?: number, signal?: AbortSignal}} [how] @returns {Promise<{value: Record<string, any>, sent: number}>} */
+  call(procedure, facts, how) {
     return this.client.supervisor.call(this.client.uris.procedure(procedure), { form: this.form, ...facts }, how);
-  }
-
-  /** A call that is not said again with the next connection. @param {string} procedure @param {object} facts @param {AbortSignal} [signal] */
-  #act(procedure, facts, signal = AbortSignal.timeout(ACT_MS)) {
-    return this.#call(procedure, facts, { signal });
-  }
-
-  /** What we hold, or held until now. */
-  #held() {
-    const { grant, lost } = this.#state;
-    const token = grant?.token ?? lost?.token;
-    if (!token) throw new CallError('not_holder', 'You do not hold this form');
-    return { token, tab: this.client.tab.id };
-  }
-
-  /** @param {boolean} answer to those who ask for it @returns {Promise<boolean>} */
-  #part(answer) {
-    const rid = randomId();
-    return new Promise((resolve) => {
-      this.#parting.set(rid, () => {
-        this.#parting.delete(rid);
-        resolve(this.#state.releasing?.rid !== rid);
-      });
-      this.input({ type: 'done', rid, answer });
-      // Nothing to say, or nobody to say it to now.
-      if (this.#state.releasing?.rid !== rid || !this.attached) this.#parting.get(rid)?.();
-    });
   }
 
   /** Remember over a reload that this tab is editing, or waits. */
@@ -448,8 +393,8 @@ export class FormLock extends EventTarget {
     this.client.tab.mark(this.form, this.client.page(), Date.now(), this.#state.asking?.wait);
   }
 
-  /** @param {import('./lease.js').Input & {rid: string}} input @param {AbortSignal} [signal] @returns {Promise<void>} */
-  #until(input, signal) {
+  /** Resolves when what begins with this input has made it ours. @param {import('./lease.js').Input & {rid: string}} input @param {AbortSignal} [signal] @returns {Promise<void>} */
+  until(input, signal) {
     return new Promise((resolve, reject) => {
       if (signal?.aborted) {
         reject(signal.reason);

@@ -1,4 +1,4 @@
-// Who we are, signed: the application's short-lived token, fetched anew from its `token-url` when it has expired or was refused.
+// Who we are, signed: the application's short-lived token, fetched anew from its `token-url` when it has expired or was refused. Loaded where there is one.
 import { CallError } from './errors.js';
 
 /** A token that ends so soon is not worth a try. */
