@@ -2,6 +2,7 @@
 import { CallError } from './errors.js';
 import { claim } from './claim.js';
 import { contents, editedElsewhere, firstField, isPart, labelOf, open, pairOf, shut } from './fields.js';
+import { PageTab } from './page-tab.js';
 import { arrival } from './shared.js';
 import { stylePage } from './style.js';
 import { BUTTONS, NOTICES, changed, words } from './texts.js';
@@ -48,7 +49,8 @@ export class Binding {
     form.addEventListener('reset', (event) => !this.lock.editing && event.preventDefault(), { signal, capture: true });
     this.#refresh = setInterval(() => this.#show(), 20_000);
     this.#changed();
-    if (lock.client.tab.wasEditing(lock.form, { ...came, page: lock.client.page() })) lock.lock({ resume: 'reload' }).catch(() => {});
+    const { tab } = lock.client;
+    if (tab instanceof PageTab && tab.wasEditing(lock.form, { ...came, page: lock.client.page() })) lock.lock({ resume: 'reload' }).catch(() => {});
   }
 
   /** @type {ReturnType<typeof setInterval>} */ #refresh;

@@ -26,7 +26,7 @@ const HEARTBEAT_MS = 30_000;
  * @property {() => number} [clock]
  * @property {(() => Worker) | null} [makeWorker] the ticking worker; null: a plain timer
  * @property {LockManager | null} [locks] what shows that another tab has our id; default: the browser's
- * @property {(() => import('./formlock-tabs.js').Channel) | null} [makeChannel] to the browser's other tabs; null: none
+ * @property {(() => import('./formlock-tabs.js').Channel | null)} [makeChannel] to the browser's other tabs
  * @property {typeof fetch} [fetch] for the token
  */
 
@@ -98,11 +98,9 @@ export class FormLockClient extends EventTarget {
     return (this.#updates ??= import('./formlock-updates.js').then(({ Updates }) => new Updates(this), () => (this.#updates = null)));
   }
 
-  /** The part that speaks with the browser's other tabs; null: there are none, as outside a browser. */
+  /** The part that speaks with the browser's other tabs; null: it could not be loaded now. */
   others() {
-    const { makeChannel } = this.options;
-    if (makeChannel === null || (!makeChannel && typeof document === 'undefined')) return null;
-    return (this.#others ??= import('./formlock-tabs.js').then(({ Others }) => new Others(this, makeChannel), () => (this.#others = null)));
+    return (this.#others ??= import('./formlock-tabs.js').then(({ Others }) => new Others(this, this.options.makeChannel), () => (this.#others = null)));
   }
 
   /** The lock of one form; the same object each time. @param {string} form its topic */

@@ -46,7 +46,7 @@ export class Supervisor {
   /** @type {import('autobahn').Connection | null} */ #connection = null;
   /** @type {import('autobahn').Session | null} */ #session = null;
   /** @type {ReturnType<typeof setTimeout> | undefined} */ #timer;
-  /** @type {((error: unknown) => void)[]} what to reject when the connection ends */ #pending = [];
+  /** @type {((error: CallError) => void)[]} what to reject when the connection ends */ #pending = [];
   /** The present attempt: what an earlier one still brings is not heard. */
   #attempt = {};
   #running = false;
@@ -191,7 +191,7 @@ export class Supervisor {
   /**
    * Calls, again and again while the error says that it may succeed in a moment and the session lasts.
    * @param {string} procedure @param {object} facts keyword arguments
-   * @param {{limitMs?: number, signal?: AbortSignal}} [how] `limitMs`: for each try; `signal`: ends the waiting, not what the service does
+   * @param {{limitMs?: number, signal?: AbortSignal}} [how] `limitMs`: for each try; `signal`: no further try
    * @returns {Promise<{value: Record<string, unknown>, sent: number}>} `sent`: when the call that was answered was sent, by the clock
    */
   async call(procedure, facts, { limitMs = this.limitMs, signal } = {}) {
@@ -199,14 +199,14 @@ export class Supervisor {
     for (let attempt = 0; ; attempt += 1) {
       const sent = this.clock();
       try {
-        const value = await this.#limited(session, () => /** @type {import('autobahn').Session} */ (session).call(procedure, [], facts), limitMs, signal);
+        const value = await this.#limited(session, () => /** @type {import('autobahn').Session} */ (session).call(procedure, [], facts), limitMs);
         return { value: /** @type {Record<string, unknown>} */ (value), sent };
       } catch (reason) {
-        if (signal?.aborted) throw signal.reason;
         const error = CallError.from(reason);
-        if (!RETRY.has(error.code)) throw error;
+        if (!RETRY.has(error.code) || signal?.aborted) throw error;
       }
-      await this.#limited(session, () => new Promise((resolve) => setTimeout(resolve, 50 + backoff(attempt, { first: 200, most: 5000 }))), Infinity, signal);
+      await this.#limited(session, () => new Promise((resolve) => setTimeout(resolve, 50 + backoff(attempt, { first: 200, most: 5000 }))), Infinity);
+      if (signal?.aborted) throw new CallError('ended');
     }
   }
 
@@ -233,10 +233,10 @@ export class Supervisor {
   }
 
   /**
-   * @param {import('autobahn').Session | null} session @param {() => Promise<unknown>} act @param {number} [limitMs] Infinity: none @param {AbortSignal} [signal]
+   * @param {import('autobahn').Session | null} session @param {() => Promise<unknown>} act @param {number} [limitMs] Infinity: none
    * @returns {Promise<unknown>}
    */
-  #limited(session, act, limitMs = this.limitMs, signal = undefined) {
+  #limited(session, act, limitMs = this.limitMs) {
     return new Promise((resolve, reject) => {
       if (!session || session !== this.#session || !session.isOpen) {
         reject(new CallError('closed'));
@@ -244,22 +244,15 @@ export class Supervisor {
       }
       /** @type {ReturnType<typeof setTimeout> | undefined} */
       let timer;
-      const stop = () => abort(signal?.reason);
       const end = () => {
         clearTimeout(timer);
-        signal?.removeEventListener('abort', stop);
         this.#pending = this.#pending.filter((other) => other !== abort);
       };
-      /** @param {unknown} error */
+      /** @param {CallError} error */
       const abort = (error) => {
         end();
         reject(error);
       };
-      if (signal?.aborted) {
-        stop();
-        return;
-      }
-      signal?.addEventListener('abort', stop);
       this.#pending.push(abort);
       if (limitMs !== Infinity) {
         timer = setTimeout(() => {

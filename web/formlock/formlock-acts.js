@@ -1,6 +1,8 @@
 // What a person does beside locking and unlocking: takes over, moves the work here, asks, answers, hands over, looks at drafts. Loaded with the first of these.
 import { randomId } from './tab.js';
 
+export * as contest from './contest.js';
+
 /** What a person waits for an answer that no later connection can bring. */
 const ACT_MS = 30_000;
 
@@ -12,7 +14,7 @@ const ACT_MS = 30_000;
 export async function takeover(lock, { reason = '', note, signal } = {}) {
   if (lock.editing) return;
   if (note !== undefined) lock.note = note;
-  await lock.until({ type: 'take over', rid: lock.state.taking?.rid ?? randomId(), reason }, signal);
+  await lock.until({ type: 'take over', rid: lock.state.asking?.take ? lock.state.asking.rid : randomId(), reason }, signal);
 }
 
 /** @param {FormLock} lock @param {Patience} [options] @returns {Promise<{draft: unknown}>} */
@@ -87,9 +89,14 @@ export async function* states(lock, { signal } = {}) {
   }
 }
 
-/** A call that is not said again with the next connection. @param {FormLock} lock @param {string} procedure @param {object} facts @param {AbortSignal} [signal] */
+/** A call that is not said again with the next connection. @param {FormLock} lock @param {string} procedure @param {object} facts @param {AbortSignal} [signal] @returns {Promise<{value: Record<string, any>, sent: number}>} */
 function call(lock, procedure, facts, signal = AbortSignal.timeout(ACT_MS)) {
-  return lock.call(procedure, facts, { signal });
+  return new Promise((resolve, reject) => {
+    const end = () => reject(signal.reason);
+    if (signal.aborted) return end();
+    signal.addEventListener('abort', end, { once: true });
+    lock.call(procedure, facts, { signal }).then(resolve, reject).finally(() => signal.removeEventListener('abort', end));
+  });
 }
 
 /** What we hold, or held until now. @param {FormLock} lock */

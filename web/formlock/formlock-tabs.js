@@ -14,8 +14,8 @@ export class Others {
   #page = randomId();
   /** By form: who waits for the other tab's text. @type {Map<string, (draft: unknown) => void>} */ #moves = new Map();
 
-  /** @param {import('./client.js').FormLockClient} client @param {() => Channel} [makeChannel] */
-  constructor(client, makeChannel = () => new BroadcastChannel('formlock')) {
+  /** @param {import('./client.js').FormLockClient} client @param {() => Channel | null} [makeChannel] */
+  constructor(client, makeChannel = channel) {
     this.client = client;
     this.makeChannel = makeChannel;
   }
@@ -50,10 +50,9 @@ export class Others {
   /** @param {Message['what']} what @param {FormLock} lock @param {{to?: string, draft?: unknown}} [more] */
   #say(what, { form, state }, more = {}) {
     if (!this.client.started) return;
-    if (!this.#channel) {
-      this.#channel = this.makeChannel();
-      this.#channel.onmessage = ({ data }) => void this.#heard(data);
-    }
+    this.#channel ??= this.makeChannel();
+    if (!this.#channel) return;
+    this.#channel.onmessage = ({ data }) => void this.#heard(data);
     this.#channel.postMessage({ what, form, user: state.me, from: this.#page, ...more });
   }
 
@@ -67,6 +66,11 @@ export class Others {
     else if (what === 'move' && held) this.#say('moved', lock, { to: from, draft: await unsaved(lock) });
     else if (what === 'moved' && to === this.#page) this.#moves.get(form)?.(draft ?? null);
   }
+}
+
+/** Without a document (Node) there are no tabs, and an open channel would keep the process. @returns {Channel | null} */
+function channel() {
+  return typeof document === 'undefined' || typeof BroadcastChannel === 'undefined' ? null : new BroadcastChannel('formlock');
 }
 
 /** What another tab may go on with; null for what can't travel. @param {FormLock} lock */

@@ -17,7 +17,7 @@ export class Updates {
   /** After every subscription of the form. @param {FormLock} lock */
   joined(lock) {
     void this.#of(lock).joined();
-    void this.#listen(this.client.uris.bulkOf(lock.form));
+    void this.#listen(bulkOf(this.client, lock.form));
   }
 
   /** @param {FormLock} lock @param {Update} update */
@@ -61,7 +61,7 @@ export class Updates {
     const { uris, locks } = this.client;
     if (this.#isOwn(update)) return;
     for (const lock of locks) {
-      if (uris.bulkOf(lock.form) === topic && (!update.ids || update.ids.includes(uris.nameOf(lock.form).split('.')[1]))) lock.fire('bulk', update);
+      if (bulkOf(this.client, lock.form) === topic && (!update.ids || update.ids.includes(uris.nameOf(lock.form).split('.')[1]))) lock.fire('bulk', update);
     }
   }
 
@@ -70,6 +70,11 @@ export class Updates {
     const { tab, sessions } = this.client;
     return origin !== undefined && (origin === tab.id || sessions.includes(origin));
   }
+}
+
+/** The topic of changes of many records of a form's type. @param {import('./client.js').FormLockClient} client @param {string} form */
+function bulkOf({ uris }, form) {
+  return `${uris.formsOf(uris.nameOf(form).split('.')[0])}*`;
 }
 
 /** The updates of one topic. */

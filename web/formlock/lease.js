@@ -24,8 +24,7 @@
 // Where the application claims a grant in its own database (`claims`), `mine` comes after the claim: what the fields show must be read
 // behind it (docs/explanation/late-saves.md).
 //
-// Who stands in line goes on asking: over a lost connection the same attempt (`rid`) is sent again and finds its place. Its turn is a
-// grant that nobody has proved yet; one that passes is no loss, for nothing was open for it.
+// Line, questions and takeovers have their rules in contest.js; where those are loaded, they are given to `step`.
 
 /** How long a lost connection may go unnoticed by the person. Far below the 10 s for which the service keeps even a contended lock. */
 export const BLIP_MS = 2000;
@@ -70,8 +69,9 @@ const CURRENT = ['subscribed', 'locked', 'viewers', 'granted'];
  * @typedef {{token: number, sent: number, until: number, renewMs: number, proven: boolean, renewing: boolean, receipt: string | null, claim: 'due'|'asked'|'done', from: Name | null}} Grant
  */
 /**
- * A lock call that has not got its end: without an answer so far, or in line as `number`, known since `rev`.
- * @typedef {{rid: string, resume: null | 'reload' | 'return', wait: boolean, number: number | null, position: number, rev: number}} Asking
+ * A call that has not got its end: without an answer so far, or in line as `number`, known since `rev`. With `take` it takes over, from
+ * the holder of the token `expected`; `line`: the place in line that is kept meanwhile.
+ * @typedef {{rid: string, resume: null | 'reload' | 'return', wait: boolean, take: {expected: number, reason: string} | null, line: Asking | null, number: number | null, position: number, rev: number}} Asking
  */
 /** How a grant ended. `at`: own clock. @typedef {{holder: Person | null, cause: string | null, by: Person | null, reason: string | null, token: number | null, at: number}} Loss */
 /**
@@ -89,7 +89,6 @@ const CURRENT = ['subscribed', 'locked', 'viewers', 'granted'];
  * @property {number | null} askAt when to call `status`
  * @property {Grant | null} grant
  * @property {Asking | null} asking
- * @property {{rid: string, expected: number, reason: string} | null} taking a takeover without an answer so far
  * @property {number | null} place in line: 1 is next
  * @property {number | null} question the number of our own question to the holder, while it is open
  * @property {{token: number, rid: string, answer: boolean} | null} releasing an unlock call (or an answer that gives up) without an answer so far
@@ -135,8 +134,7 @@ const CURRENT = ['subscribed', 'locked', 'viewers', 'granted'];
 /** @typedef {{token: number, epoch: string, rev: number, lease_ms: number, renew_ms: number, receipt?: string}} Proof */
 /**
  * @typedef {{do: 'status'} | {do: 'renew'} | {do: 'leave queue'}
- *   | {do: 'lock', rid: string, wait: boolean}
- *   | {do: 'take over', rid: string, expected: number, reason: string}
+ *   | {do: 'lock', rid: string, wait: boolean, take: {expected: number, reason: string} | null}
  *   | {do: 'claim', token: number}
  *   | {do: 'unlock', rid: string, token: number, leaving: boolean, answer: boolean}} Effect
  */
@@ -147,7 +145,7 @@ export function start(now, me = null, part = false) {
   return {
     name: 'connecting', seen: now, woke: now, link: false, doubt: null, network: true,
     snapshot: null, snapshotAt: now, epoch: null, rev: 0, askAt: null,
-    grant: null, asking: null, taking: null, place: null, question: null, releasing: null,
+    grant: null, asking: null, place: null, question: null, releasing: null,
     lost: null, taken: null, handover: null, ending: null, left: null,
     changed: false, problem: null, probed: false, claims: false, me, rights: null, sameUser: false, otherTab: false, part,
   };
@@ -155,10 +153,11 @@ export function start(now, me = null, part = false) {
 
 /**
  * One input. The given state is not changed.
- * @param {State} before @param {Input} input @param {number} now own clock in milliseconds, never going back @returns {Step}
+ * @param {State} before @param {Input} input @param {number} now own clock in milliseconds, never going back
+ * @param {typeof import('./contest.js') | null} [contest] its rules, where they are loaded @returns {Step}
  */
-export function step(before, input, now) {
-  const s = { ...before, grant: before.grant && { ...before.grant }, asking: before.asking && { ...before.asking }, seen: now };
+export function step(before, input, now, contest = null) {
+  const s = { ...before, grant: before.grant && { ...before.grant }, asking: copy(before.asking), seen: now };
   /** @type {Effect[]} */
   const effects = [];
   if (now - before.seen >= PAUSE_MS) {
@@ -167,16 +166,21 @@ export function step(before, input, now) {
     if (s.grant) s.grant.renewing = false;
     doubt(s, effects);
   }
-  apply(s, input, now, effects);
+  apply(s, input, now, effects, contest);
+  contest?.settle(s, now, effects);
   const { grant } = s;
   if (grant?.proven && now >= grant.until) doubt(s, effects);
   if (grant?.proven && s.doubt !== null && now >= s.doubt) grant.proven = false;
   if (s.link && s.askAt === null && s.snapshot?.state === 'grace') s.askAt = now + GRACE_ASK_MS;
-  if (!grant) s.handover = s.ending = null;
-  s.place = placeIn(s);
+  if (!grant) s.ending = null;
   s.name = nameOf(s, now);
   if (grant && holds(s.name)) grant.from = null;
   return { state: s, effects };
+}
+
+/** @param {Asking | null} asking @returns {Asking | null} */
+function copy(asking) {
+  return asking && { ...asking, line: copy(asking.line) };
 }
 
 /** Whether the person is editing, in a state of that name. @param {Name} name */
@@ -197,15 +201,8 @@ function nameOf(s, now) {
   return snapshot.state === 'free' ? 'free' : 'locked';
 }
 
-/** The line's order is that of the newest state; before one has shown us, the place that the answer told. @param {State} s @returns {number | null} */
-function placeIn({ asking, snapshot, rev }) {
-  if (!asking || asking.number === null) return null;
-  const at = snapshot?.waiters?.findIndex(({ number }) => number === asking.number) ?? -1;
-  return at >= 0 && rev >= asking.rev ? at + 1 : asking.position;
-}
-
-/** @param {State} s @param {Input} input @param {number} now @param {Effect[]} effects */
-function apply(s, input, now, effects) {
+/** @param {State} s @param {Input} input @param {number} now @param {Effect[]} effects @param {typeof import('./contest.js') | null} contest */
+function apply(s, input, now, effects, contest) {
   const { grant } = s;
   switch (input.type) {
     case 'connected':
@@ -221,8 +218,7 @@ function apply(s, input, now, effects) {
         renew(s, effects);
       }
       if (s.releasing) effects.push({ do: 'unlock', ...s.releasing, leaving: false });
-      if (s.asking) effects.push({ do: 'lock', rid: s.asking.rid, wait: s.asking.wait });
-      if (s.taking) effects.push({ do: 'take over', ...s.taking });
+      sendAsking(s, effects);
       return;
 
     case 'disconnected':
@@ -248,7 +244,7 @@ function apply(s, input, now, effects) {
       return;
 
     case 'snapshot':
-      if (input.snapshot.epoch !== s.epoch || input.snapshot.rev >= s.rev) take(s, input.snapshot, now, effects);
+      if (input.snapshot.epoch !== s.epoch || input.snapshot.rev >= s.rev) take(s, input.snapshot, now);
       s.askAt = null;
       return;
 
@@ -265,15 +261,15 @@ function apply(s, input, now, effects) {
         if (snapshot.rev > s.rev + 1 && !s.part) effects.push({ do: 'status' });
       }
       s.askAt = null;
-      if (status === 'granted') turn(s, snapshot, input.number ?? null, now, effects);
-      if (status === 'takeover' && grant) s.taken = { by: input.by ?? null, reason: input.reason ?? null };
-      if (status === 'ending' && grant) s.ending = now + (input.in_ms ?? 0);
-      take(s, snapshot, now, effects, status === 'takeover' ? status : (input.cause ?? null));
+      contest?.apply(s, input, now, effects);
+      if (status === 'takeover') s.taken = { by: input.by ?? null, reason: input.reason ?? null };
+      if (status === 'ending') s.ending = now + (input.in_ms ?? 0);
+      take(s, snapshot, now, status === 'takeover' ? status : (input.cause ?? null));
       return;
     }
 
     case 'probe':
-      if (s.asking || s.taking) s.probed = true; // it has overtaken the answer that tells us of our grant
+      if (s.asking) s.probed = true; // it has overtaken the answer that tells us of our grant
       if (grant) {
         grant.renewing = true; // at once, even if one is under way: the service waits for a sign from now
         effects.push({ do: 'renew' });
@@ -282,54 +278,32 @@ function apply(s, input, now, effects) {
 
     case 'edit':
       if (grant) return;
-      if (s.asking) {
-        // Who has asked already, and now wants to wait: the answer decides, and on a line the same attempt is sent again.
-        if (!input.wait || s.asking.wait) return;
-        s.asking.wait = true;
-      } else {
-        s.asking = { rid: input.rid, resume: input.resume ?? null, wait: input.wait ?? false, number: null, position: 0, rev: 0 };
-      }
-      s.lost = s.taken = null;
+      // Who has asked already, and now wants to wait, asks on.
+      if (s.asking && (!input.wait || s.asking.wait)) return;
+      s.asking ??= { rid: input.rid, resume: input.resume ?? null, wait: false, take: null, line: null, number: null, position: 0, rev: 0 };
+      s.asking.wait = input.wait ?? false;
+      s.lost = s.taken = s.problem = null;
       s.changed = false;
-      s.problem = null;
-      if (s.link) effects.push({ do: 'lock', rid: s.asking.rid, wait: s.asking.wait });
-      return;
-
-    case 'take over':
-      if (grant || s.taking || !s.snapshot?.token || s.snapshot.state === 'free') return;
-      s.lost = s.taken = null;
-      s.problem = null;
-      s.taking = { rid: input.rid, expected: s.snapshot.token, reason: input.reason };
-      if (s.link) effects.push({ do: 'take over', ...s.taking });
+      sendAsking(s, effects);
       return;
 
     case 'granted': {
-      const { asking, taking } = s;
-      const asked = asking?.rid === input.rid ? asking : null;
-      if (!asked && taking?.rid !== input.rid) {
+      const { asking } = s;
+      if (asking?.rid !== input.rid) {
         // Nobody waits for it any more (the page was left, or the person cancelled): give it back, unless it is what we hold anyway, or
         // what the next attempt is about to be answered with.
-        if (!asking && !taking && input.grant.token !== grant?.token) effects.push({ do: 'unlock', rid: input.rid, token: input.grant.token, leaving: false, answer: false });
+        if (!asking && input.grant.token !== grant?.token) effects.push({ do: 'unlock', rid: input.rid, token: input.grant.token, leaving: false, answer: false });
         return;
       }
-      s.changed = asked?.resume === 'return' && Boolean(s.left?.token) && s.left?.token !== input.grant.token;
-      if (asking && !asked && asking.wait) effects.push({ do: 'leave queue' }); // it has passed the line
-      const from = asked?.resume ? 'connecting' : asked?.wait && asked.number !== null ? 'queued' : asked ? 'free' : 'locked';
-      s.asking = s.taking = s.left = s.problem = s.ending = null;
+      s.changed = asking.resume === 'return' && Boolean(s.left?.token) && s.left?.token !== input.grant.token;
+      if (asking.line) effects.push({ do: 'leave queue' }); // it has passed the line
+      const from = asking.resume ? 'connecting' : asking.take ? 'locked' : asking.number !== null ? 'queued' : 'free';
+      s.asking = s.left = s.problem = s.ending = null;
       hold(s, input.grant, input.sent, now, effects, from);
       if (s.probed) renew(s, effects);
       s.probed = false;
       return;
     }
-
-    case 'queued':
-      if (s.asking?.rid !== input.rid) {
-        if (!s.asking) effects.push({ do: 'leave queue' });
-        return;
-      }
-      s.asking = { ...s.asking, resume: null, number: input.number, position: input.position, rev: input.rev };
-      s.left = null;
-      return;
 
     case 'refused': {
       if (s.asking?.rid !== input.rid) return;
@@ -337,7 +311,7 @@ function apply(s, input, now, effects) {
       const passed = s.asking.number !== null;
       const holder = input.snapshot?.holder ?? null;
       s.asking = null;
-      if (input.snapshot && (input.snapshot.epoch !== s.epoch || input.snapshot.rev >= s.rev)) take(s, input.snapshot, now, effects);
+      if (input.snapshot && (input.snapshot.epoch !== s.epoch || input.snapshot.rev >= s.rev)) take(s, input.snapshot, now);
       s.sameUser ||= input.sameUser;
       if (returned) s.lost = { holder, cause: null, by: null, reason: null, token: returned, at: now };
       if (passed) s.problem = 'turn_passed';
@@ -347,9 +321,9 @@ function apply(s, input, now, effects) {
     }
 
     case 'failed':
-      if (s.taking?.rid === input.rid) s.taking = null;
-      else if (s.asking?.rid === input.rid) s.asking = s.left = null;
-      else return;
+      if (s.asking?.rid !== input.rid) return;
+      s.asking = s.asking.line;
+      s.left = null;
       s.problem = input.problem;
       effects.push({ do: 'status' });
       return;
@@ -382,13 +356,9 @@ function apply(s, input, now, effects) {
       effects.push({ do: 'status' });
       return;
 
-    case 'question':
-      s.question = input.number;
-      return;
-
     case 'done':
-      if (s.asking?.wait && s.link) effects.push({ do: 'leave queue' }); // without a line the place ends by itself
-      s.asking = s.taking = s.left = s.lost = null;
+      if ((s.asking?.wait || s.asking?.line) && s.link) effects.push({ do: 'leave queue' }); // without a line the place ends by itself
+      s.asking = s.left = s.lost = null;
       s.changed = false;
       release(s, input.rid, input.answer ?? false, effects);
       return;
@@ -404,12 +374,16 @@ function apply(s, input, now, effects) {
       // gets it. So does a place in line. An unlock without an answer is said again then.
       if (grant || s.asking) s.left = { token: grant?.token ?? s.left?.token ?? null, wait: s.asking?.wait ?? false };
       if (s.left?.token) effects.push({ do: 'unlock', rid: input.rid, token: s.left.token, leaving: true, answer: false });
-      s.grant = s.asking = s.taking = s.doubt = s.snapshot = null;
+      s.grant = s.asking = s.doubt = s.snapshot = null;
       s.link = false;
       return;
 
     case 'came back':
-      if (s.left && !s.asking) s.asking = { rid: input.rid, resume: 'return', wait: s.left.wait, number: null, position: 0, rev: 0 };
+      if (s.left && !s.asking) s.asking = { rid: input.rid, resume: 'return', wait: s.left.wait, take: null, line: null, number: null, position: 0, rev: 0 };
+      return;
+
+    default:
+      contest?.apply(s, input, now, effects);
       return;
 
     case 'tick':
@@ -429,10 +403,15 @@ function doubt(s, effects) {
 }
 
 /** @param {State} s @param {Effect[]} effects */
-function renew(s, effects) {
+export function renew(s, effects) {
   if (!s.grant || !s.link || s.grant.renewing) return;
   s.grant.renewing = true;
   effects.push({ do: 'renew' });
+}
+
+/** What is asked for, said again with every connection. @param {State} s @param {Effect[]} effects */
+export function sendAsking(s, effects) {
+  for (let asking = s.asking; asking && s.link; asking = asking.line) effects.push({ do: 'lock', rid: asking.rid, wait: asking.wait, take: asking.take });
 }
 
 /** Give back what is held. @param {State} s @param {string} rid @param {boolean} answer to those who ask @param {Effect[]} effects */
@@ -442,18 +421,6 @@ function release(s, rid, answer, effects) {
   s.grant = null;
   if (s.snapshot) s.snapshot = freed(s.snapshot);
   if (s.link) effects.push({ do: 'unlock', ...s.releasing, leaving: false });
-}
-
-/** It is our turn: what the service keeps for us until we confirm. @param {State} s @param {Snapshot} snapshot @param {number | null} number @param {number} now @param {Effect[]} effects */
-function turn(s, snapshot, number, now, effects) {
-  if (s.grant || !snapshot.token) return;
-  if (!s.asking?.wait || (s.asking.number !== null && s.asking.number !== number)) {
-    if (!s.asking) effects.push({ do: 'leave queue' }); // it came after all was given up: the next one's turn
-    return;
-  }
-  s.asking = s.left = null;
-  s.grant = { token: snapshot.token, sent: now, until: now, renewMs: ASK_MS, proven: false, renewing: false, receipt: null, claim: s.claims ? 'due' : 'done', from: 'queued' };
-  renew(s, effects);
 }
 
 /** @param {State} s @param {Proof} proof @param {number} sent @param {number} now @param {Effect[]} effects @param {Name | null} from */
@@ -485,9 +452,9 @@ function lose(s, holder, cause, now) {
   else s.lost = { holder: holder ?? taken?.by ?? null, cause: taken ? 'takeover' : cause, by: taken?.by ?? null, reason: taken?.reason ?? null, token: grant?.token ?? null, at: now };
 }
 
-/** A newer public state. @param {State} s @param {Snapshot} snapshot @param {number} now @param {Effect[]} effects @param {string | null} [cause] */
-function take(s, snapshot, now, effects, cause = null) {
-  const { grant, asking, releasing } = s;
+/** A newer public state. @param {State} s @param {Snapshot} snapshot @param {number} now @param {string | null} [cause] */
+function take(s, snapshot, now, cause = null) {
+  const { grant, releasing } = s;
   s.epoch = snapshot.epoch;
   s.rev = snapshot.rev;
   s.snapshotAt = now;
@@ -495,15 +462,7 @@ function take(s, snapshot, now, effects, cause = null) {
   s.snapshot = { ...(s.snapshot && { viewers: s.snapshot.viewers, viewer_count: s.snapshot.viewer_count }), ...shown };
   s.sameUser = s.me !== null && shown.holder?.user === s.me;
   s.otherTab &&= s.sameUser;
-  if (!snapshot.asks?.some(({ number }) => number === s.question)) s.question = null;
   if (grant && !isOurs(snapshot, grant.token)) lose(s, snapshot.state === 'free' ? null : snapshot.holder, cause, now);
-  const taker = s.grant && snapshot.handover;
-  s.handover = taker ? { by: { user: taker.user, name: taker.name }, reason: taker.reason, until: now + taker.in_ms } : null;
-  // Who is in line no more without having been told has missed something: the same attempt is answered with what became of it.
-  if (asking && asking.number !== null && s.asking && snapshot.rev > asking.rev && !snapshot.waiters?.some(({ number }) => number === asking.number)) {
-    s.asking = { ...asking, rev: snapshot.rev };
-    if (s.link) effects.push({ do: 'lock', rid: asking.rid, wait: true });
-  }
 }
 
 /** @param {Snapshot} snapshot @param {number} token */

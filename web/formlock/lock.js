@@ -33,7 +33,14 @@ const TAKEOVER_MS = 120_000;
 /** @typedef {import('./formlock-acts.js').Patience} Patience */
 /** @typedef {import('./formlock-acts.js').DraftFacts} DraftFacts */
 
-const acts = () => import('./formlock-acts.js');
+/** The rules that are loaded with it. @type {typeof import('./contest.js') | null} */
+let contest = null;
+
+async function acts() {
+  const loaded = await import('./formlock-acts.js');
+  ({ contest } = loaded);
+  return loaded;
+}
 
 /**
  * Fires `change` (the state, or facts of it, changed), `updated` (`detail`: an Update that is not our own), `saved` (one that is), `bulk`
@@ -44,7 +51,7 @@ export class FormLock extends EventTarget {
   /** @type {Readonly<State>} */ #state;
   /** @type {(() => void) | null} */ #unsubscribe = null;
   /** @type {{rid: string, resolve(): void, reject(error: unknown): void}[]} */ #waiting = [];
-  /** @type {Map<string, () => void>} by the rid of an unlock: who wants to know when it is said */ #parting = new Map();
+  /** @type {Promise<void> | null} the last unlock's call */ #parting = null;
   #asking = false;
   /** Whether it was forgotten by its client. */
   gone = false;
@@ -108,11 +115,12 @@ export class FormLock extends EventTarget {
    * or with the signal's reason, and then it is no longer asked for. With `wait` it stands in line when somebody else has it.
    * @param {{wait?: boolean, note?: string, mode?: 'exclusive' | 'shared', resume?: 'reload'} & Patience} [options] @returns {Promise<void>}
    */
-  lock({ wait = false, note, mode, resume, signal } = {}) {
-    if (this.editing) return Promise.resolve();
+  async lock({ wait = false, note, mode, resume, signal } = {}) {
+    if (wait) await acts();
+    if (this.editing) return;
     if (note !== undefined) this.note = note;
     this.#mode = mode;
-    return this.until({ type: 'edit', rid: this.#state.asking?.rid ?? randomId(), wait, resume }, signal);
+    await this.until({ type: 'edit', rid: this.#state.asking?.rid ?? randomId(), wait, resume }, signal);
   }
 
   /**
@@ -137,17 +145,11 @@ export class FormLock extends EventTarget {
    * @param {{answer?: boolean}} [options] `answer`: it is given up for those who ask
    * @returns {Promise<boolean>} whether the service knows; else it is told with the next connection
    */
-  done({ answer = false } = {}) {
-    const rid = randomId();
-    return new Promise((resolve) => {
-      const end = () => {
-        this.#parting.delete(rid);
-        resolve(this.#state.releasing?.rid !== rid);
-      };
-      this.#parting.set(rid, end);
-      this.input({ type: 'done', rid, answer });
-      if (this.#state.releasing?.rid !== rid || !this.attached) end(); // nothing to say, or nobody to say it to now
-    });
+  async done({ answer = false } = {}) {
+    this.#parting = null;
+    this.input({ type: 'done', rid: randomId(), answer });
+    await this.#parting;
+    return this.#state.releasing === null;
   }
 
   unlock() {
@@ -243,11 +245,11 @@ export class FormLock extends EventTarget {
   /** @param {import('./lease.js').Input} input */
   input(input) {
     const before = this.#state;
-    const { state, effects } = step(before, input, this.client.clock());
+    const { state, effects } = step(before, input, this.client.clock(), contest);
     this.#state = Object.freeze(state);
     const held = state.grant !== null;
     if (before.grant && !held && !state.left) this.client.tab.mark(this.form, null, Date.now());
-    if (held !== (before.grant !== null) || (state.sameUser && !before.sameUser)) void this.client.others()?.then((others) => others?.tell(this));
+    if (held !== (before.grant !== null) || (state.sameUser && !before.sameUser)) void this.client.others().then((others) => others?.tell(this));
     for (const effect of effects) this.#run(effect);
     if (input.type !== 'tick' || before.name !== state.name) this.dispatchEvent(new Event('change'));
     this.#settle();
@@ -262,13 +264,8 @@ export class FormLock extends EventTarget {
       case 'renew':
         this.client.renewSoon();
         return;
-      case 'lock': {
-        const { rid, wait } = effect;
-        void this.#ask(rid, 'lock', { ...(wait && { wait }), ...(this.#mode && { mode: this.#mode }) });
-        return;
-      }
-      case 'take over':
-        void this.#ask(effect.rid, 'takeover', { expected_token: effect.expected, reason: effect.reason });
+      case 'lock':
+        void this.#ask(effect);
         return;
       case 'leave queue':
         this.client.supervisor.send(this.client.uris.procedure('leave_queue'), { form: this.form, tab: this.client.tab.id });
@@ -277,7 +274,7 @@ export class FormLock extends EventTarget {
         void this.#claimed(effect.token);
         return;
       case 'unlock':
-        void this.#unlock(effect);
+        this.#parting = this.#unlock(effect);
     }
   }
 
@@ -309,29 +306,26 @@ export class FormLock extends EventTarget {
     }
   }
 
-  /** `lock` or `takeover`. @param {string} rid @param {string} procedure @param {object} facts */
-  async #ask(rid, procedure, facts) {
+  /** @param {{rid: string, wait: boolean, take: {expected: number, reason: string} | null}} effect */
+  async #ask({ rid, wait, take }) {
     const { tab } = this.client;
+    const facts = { tab: tab.id, note: this.note, rid };
     try {
-      const { value, sent } = await this.call(procedure, { tab: tab.id, note: this.note, rid, ...facts }, procedure === 'takeover' ? { limitMs: TAKEOVER_MS } : {});
+      const { value, sent } = await (take
+        ? this.call('takeover', { ...facts, expected_token: take.expected, reason: take.reason }, { limitMs: TAKEOVER_MS })
+        : this.call('lock', { ...facts, ...(wait && { wait }), ...(this.#mode && { mode: this.#mode }) }));
       if (value.event === 'queued') this.input({ type: 'queued', rid, number: value.number, position: value.position, rev: value.rev });
       else this.input({ type: 'granted', rid, sent, grant: /** @type {any} */ (value) });
       if (this.#state.grant || this.#state.asking) this.#mark();
     } catch (reason) {
       if (CallError.isLine(reason)) return; // the same attempt goes on with the next connection
       const error = CallError.from(reason);
-      const lock = procedure === 'lock';
-      this.#refuse(rid, lock && error.code === 'lost' ? new CallError('turn_passed') : error);
-      if (lock && error.code === 'form_locked') {
-        const { facts: known } = error;
-        this.input({ type: 'refused', rid, snapshot: typeof known.rev === 'number' ? /** @type {any} */ ({ ...known, state: known.state ?? 'held' }) : null, sameUser: known.same_user === true });
-        // Our id may be a copy: a duplicated tab inherits sessionStorage. Holding nothing, we can take another without loss.
-        if (known.same_user && this.client.idle && !this.client.tabLock.locks) tab.renew();
-      } else if (lock && error.code === 'lost') {
-        this.input({ type: 'refused', rid, snapshot: null, sameUser: false });
-      } else {
-        this.input({ type: 'failed', rid, problem: error.code });
-      }
+      const { code, facts: known } = error;
+      this.#refuse(rid, !take && code === 'lost' ? new CallError('turn_passed') : error);
+      if (take || !['form_locked', 'lost'].includes(code)) this.input({ type: 'failed', rid, problem: code });
+      else this.input({ type: 'refused', rid, snapshot: typeof known.rev === 'number' ? /** @type {any} */ (known) : null, sameUser: known.same_user === true });
+      // Our id may be a copy: a duplicated tab inherits sessionStorage. Holding nothing, we can take another without loss.
+      if (known.same_user && this.client.idle && !this.client.tabLock.locks) tab.renew();
     }
   }
 
@@ -348,7 +342,6 @@ export class FormLock extends EventTarget {
     } catch (reason) {
       if (!CallError.isLine(reason)) this.input({ type: 'unlocked', rid, rev: null }); // it is not ours any more: as wanted
     }
-    this.#parting.get(rid)?.();
   }
 
   /** @param {Record<string, any> | undefined} answer @param {number} token what it is about: not ours any more, perhaps @param {number} sent */
@@ -375,6 +368,7 @@ export class FormLock extends EventTarget {
     else if (typeof facts.rev === 'number') {
       this.input({ type: 'event', status, cause, by, reason, number, in_ms, snapshot: /** @type {any} */ (facts) });
       this.fire(status, facts);
+      if (!contest && this.token !== null && (facts.asks || facts.handover)) void acts().then(() => this.status()); // others want what we hold
     }
   }
 
@@ -414,9 +408,9 @@ export class FormLock extends EventTarget {
 
   #settle() {
     if (!this.#waiting.length) return;
-    const { asking, grant, taking, problem } = this.#state;
+    const { asking, grant, problem } = this.#state;
     if (this.editing) for (const { resolve } of this.#waiting.splice(0)) resolve();
-    else if (problem === 'denied' || (!asking && !grant && !taking)) {
+    else if (problem === 'denied' || (!asking && !grant)) {
       for (const { reject } of this.#waiting.splice(0)) reject(new CallError(problem ?? 'ended', 'Asking for the form has ended'));
     }
   }

@@ -74,7 +74,7 @@ test('a subscription that is not followed by a state is followed by a question',
 
 test('edit asks with its rid, granted makes it mine', () => {
   const f = linked();
-  assert.deepEqual(f.in({ type: 'edit', rid: 'r1' }), [{ do: 'lock', rid: 'r1', wait: false }]);
+  assert.deepEqual(f.in({ type: 'edit', rid: 'r1' }), [{ do: 'lock', rid: 'r1', wait: false, take: null }]);
   assert.equal(f.name, 'free', 'not before the answer');
   f.in({ type: 'granted', rid: 'r1', sent: f.now, grant: proof() });
   assert.equal(f.name, 'mine');
@@ -210,7 +210,7 @@ test('the same attempt goes on over a lost connection, with the same rid', () =>
   const f = linked();
   f.in({ type: 'edit', rid: 'r1' });
   f.in({ type: 'disconnected' });
-  assert.deepEqual(f.in({ type: 'connected' }), [{ do: 'lock', rid: 'r1', wait: false }]);
+  assert.deepEqual(f.in({ type: 'connected' }), [{ do: 'lock', rid: 'r1', wait: false, take: null }]);
 });
 
 test('a probe is answered at once, even if a renewal is under way', () => {
@@ -234,7 +234,7 @@ test('leaving gives the lock back, and coming back asks for it again', () => {
   const f = mine();
   assert.deepEqual(f.in({ type: 'left', rid: 'l' }), [{ do: 'unlock', rid: 'l', token: 1, leaving: true, answer: false }]);
   f.in({ type: 'came back', rid: 'b' });
-  assert.deepEqual(f.in({ type: 'connected' }), [{ do: 'lock', rid: 'b', wait: false }]);
+  assert.deepEqual(f.in({ type: 'connected' }), [{ do: 'lock', rid: 'b', wait: false, take: null }]);
   f.in({ type: 'event', status: 'subscribed', snapshot: free(2) });
   assert.equal(f.name, 'connecting', 'no flicker of "nobody is editing"');
   f.in({ type: 'granted', rid: 'b', sent: f.now, grant: proof(1, 3) });
@@ -272,7 +272,7 @@ test('whoever left with the question still open asks again when coming back, and
   f.in({ type: 'edit', rid: 'r1' });
   assert.deepEqual(f.in({ type: 'left', rid: 'l' }), [], 'no token to give back yet');
   f.in({ type: 'came back', rid: 'b' });
-  assert.deepEqual(f.in({ type: 'connected' }), [{ do: 'lock', rid: 'b', wait: false }]);
+  assert.deepEqual(f.in({ type: 'connected' }), [{ do: 'lock', rid: 'b', wait: false, take: null }]);
   f.in({ type: 'refused', rid: 'b', snapshot: held(4, 2), sameUser: false });
   assert.equal(f.name, 'locked');
 });
@@ -336,7 +336,7 @@ test('the service says that the lock ended: lost, with its cause (U19)', () => {
   f.in({ type: 'event', status: 'released', cause: 'expired', snapshot: free(2) });
   assert.equal(f.name, 'lost');
   assert.equal(f.state.lost.cause, 'expired');
-  assert.deepEqual(f.in({ type: 'edit', rid: 'r2' }), [{ do: 'lock', rid: 'r2', wait: false }]);
+  assert.deepEqual(f.in({ type: 'edit', rid: 'r2' }), [{ do: 'lock', rid: 'r2', wait: false, take: null }]);
 });
 
 test('an event older than the grant does not touch it', () => {
