@@ -2,6 +2,7 @@
 
 /** @typedef {import('./lock.js').Update} Update */
 /** @typedef {import('./lock.js').FormLock} FormLock */
+/** @typedef {{epoch: string, seq: number}} Mark */
 /** @typedef {{epoch: string, seq: number, complete: boolean, updates: Update[]}} Missed */
 
 /** Of a page's client. */
@@ -14,9 +15,9 @@ export class Updates {
     this.client = client;
   }
 
-  /** After every subscription of the form. @param {FormLock} lock */
-  joined(lock) {
-    void this.#of(lock).joined();
+  /** After every subscription of the form. @param {FormLock} lock @param {boolean} again it was subscribed before, and may have missed some */
+  joined(lock, again) {
+    if (again) void this.#of(lock).joined();
     void this.#listen(bulkOf(this.client, lock.form));
   }
 
@@ -28,23 +29,23 @@ export class Updates {
   /** @param {FormLock} lock @returns {Feed} */
   #of(lock) {
     let feed = this.#feeds.get(lock);
-    if (!feed) this.#feeds.set(lock, (feed = this.#feed(lock.form, (update) => lock.fire(this.#isOwn(update) ? 'saved' : 'updated', update))));
+    if (!feed) this.#feeds.set(lock, (feed = this.#feed(lock.form, lock, (update) => lock.fire(this.#isOwn(update) ? 'saved' : 'updated', update))));
     return feed;
   }
 
-  /** @param {string} topic @param {(update: Update) => void} tell */
-  #feed(topic, tell) {
+  /** @param {string} topic @param {{last: Mark | null}} at @param {(update: Update) => void} tell */
+  #feed(topic, at, tell) {
     const { supervisor, uris } = this.client;
     /** @param {number | null} since */
     const ask = async (since) => /** @type {any} */ ((await supervisor.call(uris.procedure('updates'), { form: topic, ...(since !== null && { since }) })).value);
-    return new Feed(topic, ask, tell, () => this.client.rightsOn(topic));
+    return new Feed(topic, at, ask, tell, () => this.client.rightsOn(topic));
   }
 
   /** Once per type and session. Whoever may not hear of it has no such news. @param {string} topic */
   async #listen(topic) {
     const { supervisor } = this.client;
     let bulk = this.#bulks.get(topic);
-    if (!bulk) this.#bulks.set(topic, (bulk = { feed: this.#feed(topic, (update) => this.#tellAll(topic, update)), session: null }));
+    if (!bulk) this.#bulks.set(topic, (bulk = { feed: this.#feed(topic, { last: null }, (update) => this.#tellAll(topic, update)), session: null }));
     if (bulk.session === supervisor.session) return;
     bulk.session = supervisor.session;
     const { feed } = bulk;
@@ -79,17 +80,18 @@ function bulkOf({ uris }, form) {
 
 /** The updates of one topic. */
 export class Feed {
-  /** The last one that we know of. @type {{epoch: string, seq: number} | null} */ #last = null;
   /** @type {Update[] | null} those that come while the missed ones are asked for */ #early = null;
 
   /**
    * @param {string} topic
+   * @param {{last: Mark | null}} at the last one that we know of
    * @param {(since: number | null) => Promise<Missed>} ask what there is after that number; null: only where the bridge is
    * @param {(update: Update) => void} tell
    * @param {() => string[] | null} rights of this user, for updates that were cut; null: not known
    */
-  constructor(topic, ask, tell, rights) {
+  constructor(topic, at, ask, tell, rights) {
     this.topic = topic;
+    this.at = at;
     this.ask = ask;
     this.tell = tell;
     this.rights = rights;
@@ -97,13 +99,13 @@ export class Feed {
 
   /** The first time it asks only where the bridge is, later what was missed meanwhile. */
   async joined() {
-    if (this.#last) {
+    if (this.at.last) {
       await this.#catchUp();
       return;
     }
     try {
       const { epoch, seq } = await this.ask(null);
-      this.#last ??= { epoch, seq };
+      this.at.last ??= { epoch, seq };
     } catch {
       // nobody can say: what comes is taken as it comes
     }
@@ -121,35 +123,35 @@ export class Feed {
       return;
     }
     const first = update.first ?? seq; // several may have been folded into one
-    const last = this.#last;
+    const last = this.at.last;
     if (last?.epoch === epoch && seq <= last.seq) return;
     const rights = this.rights();
     const cut = redacted?.some((right) => !rights || rights.includes(right) || rights.includes('*'));
     if (cut || (last && (last.epoch !== epoch || first > last.seq + 1))) {
-      this.#last ??= { epoch, seq: first - 1 };
+      this.at.last ??= { epoch, seq: first - 1 };
       void this.#catchUp(update);
       return;
     }
-    this.#last = { epoch, seq };
+    this.at.last = { epoch, seq };
     this.tell(update);
   }
 
   /** Asks for what came after the last one that we know of; what comes meanwhile waits for its turn. @param {Update} [next] the one that showed the gap */
   async #catchUp(next) {
-    const since = this.#last;
+    const since = this.at.last;
     if (this.#early || !since) return;
     this.#early = next ? [next] : [];
     let lost = false;
     try {
       const { epoch, seq, complete, updates } = await this.ask(since.seq);
-      this.#last = { epoch, seq };
+      this.at.last = { epoch, seq };
       if (epoch !== since.epoch || (!complete && seq > since.seq)) this.tell({ form: this.topic, epoch, seq, missed: true });
       else for (const update of updates) this.tell(update);
     } catch (/** @type {any} */ error) {
       lost = error.code === 'closed' || error.code === 'timeout'; // then the next subscription asks, from the same number on
       const [first] = this.#early;
       if (!lost && first?.epoch !== undefined && first.seq !== undefined) {
-        this.#last = { epoch: first.epoch, seq: first.seq }; // nobody can say: take what came
+        this.at.last = { epoch: first.epoch, seq: first.seq }; // nobody can say: take what came
         this.tell(first);
       }
     }

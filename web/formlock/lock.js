@@ -53,6 +53,8 @@ export class FormLock extends EventTarget {
   /** @type {{rid: string, resolve(): void, reject(error: unknown): void}[]} */ #waiting = [];
   /** @type {Promise<void> | null} the last unlock's call */ #parting = null;
   #asking = false;
+  /** The last update that we know of. @type {import('./formlock-updates.js').Mark | null} */
+  last = null;
   /** Whether it was forgotten by its client. */
   gone = false;
   /** @type {Claim | null} */ #claim = null;
@@ -228,7 +230,9 @@ export class FormLock extends EventTarget {
       if (this.gone) unsubscribe();
       else this.#unsubscribe = unsubscribe;
       this.input({ type: 'connected', me: this.client.me, rights: this.client.rightsOn(this.form) });
-      void this.client.updates().then((updates) => updates?.joined(this));
+      const again = this.last !== null;
+      if (!again) this.call('updates', {}).then(({ value: { epoch, seq } }) => (this.last ??= { epoch, seq }), () => {}); // from here on none is missed
+      void this.client.updates().then((updates) => updates?.joined(this, again));
     } catch (error) {
       if (!CallError.isLine(error)) this.input({ type: 'denied', problem: 'denied' });
     }
