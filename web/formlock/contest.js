@@ -60,7 +60,7 @@ export function settle(s, now, effects) {
   if (asking && s.place !== null && s.link && at < 0 && s.rev > asking.rev) {
     // Who is in line no more without having been told has missed something: the same attempt is answered with what became of it.
     asking.rev = s.rev;
-    effects.push({ do: 'lock', rid: asking.rid, wait: true, take: null });
+    if (!effects.some((effect) => effect.do === 'lock' && effect.rid === asking.rid)) effects.push({ do: 'lock', rid: asking.rid, wait: true, take: null });
   }
   if (!snapshot?.asks?.some(({ number }) => number === s.question)) s.question = null;
   const taker = s.grant && snapshot?.handover;

@@ -255,7 +255,8 @@ export class FormLock extends EventTarget {
     if (before.grant && !held && !state.left) this.client.tab.mark(this.form, null, Date.now());
     if (held !== (before.grant !== null) || (state.sameUser && !before.sameUser)) void this.client.others().then((others) => others?.tell(this));
     for (const effect of effects) this.#run(effect);
-    if (input.type !== 'tick' || before.name !== state.name) this.dispatchEvent(new Event('change'));
+    // What begins nothing is no news: who asks at each `change` would go round and round.
+    if (!['tick', 'edit'].includes(input.type) || effects.length || before.name !== state.name) this.dispatchEvent(new Event('change'));
     this.#settle();
   }
 

@@ -9,6 +9,8 @@ const LEASE = { lease_ms: 90_000, renew_ms: 25_000 };
 export class FakeRouter {
   /** Every call that came, in order: {procedure, facts, session}. */
   calls = [];
+  /** Every topic that was subscribed, in order. */
+  subscribed = [];
   /** Every HELLO. */
   hellos = [];
   /** Answers given before any other: (procedure, facts) => 'silent' | {error, args, kwargs} | undefined. */
@@ -98,7 +100,8 @@ export class FakeRouter {
     const { epoch, updates } = this.journal;
     const update = { form: topic, status: 'updated', epoch, seq: updates.length + 1, ...facts };
     updates.push(update);
-    const { full: _full, ...told } = update; // `full`: what only those hear of who ask for it and have the right
+    const told = { ...update };
+    delete told.full; // what only those hear of who ask for it and have the right
     if (!lost) this.publish(topic, told);
   }
 
@@ -175,6 +178,7 @@ export class FakeRouter {
       session.send([6, {}, 'wamp.close.goodbye_and_out']);
     } else if (type === 32) {
       const [request, options, topic] = rest;
+      this.subscribed.push(topic);
       const id = 1000 + session.subscriptions.size + session.prefixes.size;
       if (options.match === 'prefix') {
         session.prefixes.set(topic, id);

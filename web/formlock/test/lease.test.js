@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
+import * as contest from '../contest.js';
 import { ASK_MS, BLIP_MS, GRACE_ASK_MS, PAUSE_MS, start, step } from '../lease.js';
 
 const ANN = { user: 'ann', name: 'Ann Weber' };
@@ -395,10 +396,20 @@ test('random walks: never mine after the end of the lease by the own clock, rev 
         () => ({ type: 'event', status: ['edit', 'released', 'locked', 'subscribed'][pick(4)], snapshot: any() }),
         () => ({ type: 'snapshot', snapshot: any() }), () => ({ type: 'done', rid: `d${turn}` }), () => ({ type: 'left', rid: `l${turn}` }),
         () => ({ type: 'came back', rid: `b${turn}` }),
-      ][pick(18)]();
-      const { state: next } = step(state, input, now);
+        () => ({ type: 'edit', rid: `w${turn}`, wait: true }), () => ({ type: 'take over', rid: `t${turn}`, reason: '' }),
+        () => ({ type: 'queued', rid: state.asking?.rid ?? 'none', number: pick(3), position: 1, rev: service.rev }),
+        () => ({ type: 'event', status: 'granted', number: state.asking?.number ?? 0, snapshot: { ...held(service.rev, service.token), epoch: `e${service.epoch}` } }),
+        () => ({ type: 'event', status: ['asked', 'takeover', 'queued', 'handover'][pick(4)], snapshot: { ...any(), asks: [{ number: 1, ...ANN, note: '' }], waiters: pick(2) ? [{ number: 1, ...ANN }] : undefined } }),
+        () => ({ type: 'done', rid: `a${turn}`, answer: true }), () => ({ type: 'question', number: pick(3) }),
+      ][pick(25)]();
+      const { state: next, effects } = step(state, input, now, contest);
       const where = `seed ${seed}, turn ${turn}, ${JSON.stringify(input)}`;
-      if (next.name === 'mine') {
+      const calls = effects.filter((effect) => 'rid' in effect).map((effect) => `${effect.do} ${effect.rid}`);
+      assert.equal(new Set(calls).size, calls.length, `no call is made twice for one attempt: ${where}, ${calls}`);
+      assert.ok(!next.grant || !next.asking, `nobody asks for what he holds: ${where}`);
+      assert.equal(next.name === 'queued' && next.grant === null, next.place !== null && next.name === 'queued', `who stands in line has a place: ${where}`);
+      if (next.name === 'mine' || next.name === 'asked') {
+        assert.ok(next.grant.proven && next.grant.claim === 'done', `proven and claimed: ${where}`);
         assert.ok(next.grant.sent >= next.woke, `proved since the last pause: ${where}`);
         assert.ok(next.grant && now < next.grant.until, `mine within the lease: ${where}`);
         assert.ok(next.link || now < next.doubt, `mine with a line, or a moment after: ${where}`);
