@@ -35,19 +35,23 @@ async function bundle(entry, options = {}) {
   return outputFiles[0].text;
 }
 
-const main = { format: 'esm', plugins: [stubs], define: { global: 'globalThis' }, external: ['./formlock-list.js'] };
+/** Loaded by formlock.js when there is something for them to do. */
+const LAZY = ['./formlock-list.js', './formlock-merge.js', './formlock-drafts.js'];
+const main = { format: 'esm', plugins: [stubs], define: { global: 'globalThis' }, external: LAZY };
 const files = {
   'formlock.js': await bundle('formlock.js', { ...main, banner: { js: banner } }),
   'formlock-list.js': await bundle('formlock-list.js', { format: 'esm' }),
+  'formlock-merge.js': await bundle('formlock-merge.js', { format: 'esm' }),
+  'formlock-drafts.js': await bundle('formlock-drafts.js', { format: 'esm' }),
   'formlock-ticker.js': await bundle('formlock-ticker.js', { format: 'iife' }),
   'LICENSES.txt': `formlock.js contains:\n\nAutobahnJS ${version} (https://github.com/crossbario/autobahn-js)\n\n${(await readFile(`${here}node_modules/autobahn/LICENSE`, 'utf8')).trim()}\n`,
 };
 
 if (process.argv.includes('--size')) {
-  const own = await bundle('formlock.js', { ...main, external: ['autobahn', './formlock-list.js'] });
+  const own = await bundle('formlock.js', { ...main, external: ['autobahn', ...LAZY] });
   report('formlock.js', files['formlock.js']);
   report('of which our own', own);
-  report('formlock-list.js', files['formlock-list.js']);
+  for (const name of ['formlock-list.js', 'formlock-merge.js', 'formlock-drafts.js']) report(name, files[name]);
 } else {
   for (const [name, text] of Object.entries(files)) await writeFile(dist + name, text);
 }

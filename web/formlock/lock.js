@@ -12,10 +12,14 @@ import { randomId } from './tab.js';
  * @property {string} [epoch] @property {number} [seq] @property {string} [id]
  * @property {Record<string, [unknown, unknown]>} [change_set]
  * @property {string | number} [version]
- * @property {string} [origin]
+ * @property {string} [origin] @property {string} [source] @property {{user: string, name: string}} [actor]
  * @property {Record<string, unknown> | string} [representation]
+ * @property {string} [reported] the backend's own word, when that is not `updated`
+ * @property {string[]} [redacted] the rights without which something was left out
  * @property {boolean} [missed] made here: some were missed and nobody knows them any more, the form may have changed
  */
+
+/** @typedef {{form: string, user: string, name: string, token: number, at: number, own: boolean}} KeptDraft */
 
 /**
  * Tells the application's database of a grant before it counts, and brings the contents that were read behind that into the form.
@@ -24,12 +28,16 @@ import { randomId } from './tab.js';
  * @param {{token: number, receipt: string | null, signal: AbortSignal}} grant @returns {Promise<void>}
  */
 
-/** Fires `change` (the state, or facts of it, changed) and `updated` (`detail`: an Update that is not our own). */
+/**
+ * Fires `change` (the state, or facts of it, changed), `updated` (`detail`: an Update that is not our own), `saved` (`detail`: one that is)
+ * and `handover` (`detail`: `{by, reason}`; somebody takes the form over, and this page has a moment to bring its text into safety).
+ */
 export class FormLock extends EventTarget {
   /** @type {State} */ #state;
   /** @type {(() => void) | null} */ #unsubscribe = null;
   /** @type {{rid: string, resolve(): void, reject(error: Error): void}[]} */ #waiting = [];
   #asking = false;
+  /** @type {number | null} the last that we had: its draft may still be handed in for a while */ #lastToken = null;
   #gone = false;
   /** @type {Claim | null} */ #claim = null;
   #leaving = new AbortController();
@@ -94,6 +102,34 @@ export class FormLock extends EventTarget {
     this.input({ type: 'done', rid: randomId() });
   }
 
+  /**
+   * Brings a text into safety at the service; then whoever takes the form over has it. Also for a while after it was lost.
+   * @param {unknown} draft any JSON value of at most 32 kB @param {{signal?: AbortSignal}} [options] @returns {Promise<void>}
+   */
+  async handOver(draft, { signal } = {}) {
+    signal?.throwIfAborted();
+    const token = this.token ?? this.#lastToken;
+    if (token === null) throw new CallError('not_holder', 'There is nothing to hand over');
+    await this.#call('hand_over', { form: this.form, token, tab: this.client.tab.id, draft });
+  }
+
+  /** The drafts that the service keeps for this user, the newest first. @returns {Promise<KeptDraft[]>} */
+  async drafts() {
+    const { value } = await this.#call('draft', { form: this.form });
+    return /** @type {any} */ (value).drafts;
+  }
+
+  /** The contents of one of them. @param {number} token @returns {Promise<unknown>} */
+  async draft(token) {
+    const { value } = await this.#call('draft', { form: this.form, token });
+    return /** @type {any} */ (value).draft;
+  }
+
+  /** @param {number} token @returns {Promise<void>} */
+  async forgetDraft(token) {
+    await this.#call('forget_draft', { form: this.form, token });
+  }
+
   leave() {
     const { grant, asking } = this.#state;
     if (grant || asking) this.#mark();
@@ -132,6 +168,7 @@ export class FormLock extends EventTarget {
     const before = this.#state;
     const { state, effects } = step(before, input, this.client.clock());
     this.#state = state;
+    this.#lastToken = this.token ?? this.#lastToken;
     if (before.grant && !state.grant && !state.left) this.client.tab.mark(this.form, null, Date.now());
     for (const effect of effects) this.#run(effect);
     if (input.type !== 'tick' || before.name !== state.name) this.dispatchEvent(new Event('change'));
@@ -244,6 +281,7 @@ export class FormLock extends EventTarget {
     else if (facts.status === 'probe') this.input({ type: 'probe' });
     else if (typeof facts.rev === 'number') {
       this.input({ type: 'event', status: facts.status, cause: facts.cause ?? null, snapshot: /** @type {any} */ (facts) });
+      if (facts.status === 'handover' && this.token !== null) this.dispatchEvent(new CustomEvent('handover', { detail: { by: facts.by, reason: facts.reason } }));
     }
   }
 
@@ -269,8 +307,8 @@ export class FormLock extends EventTarget {
   /** @param {Update} update */
   #tell(update) {
     const { tab, sessions } = this.client;
-    if (update.origin !== undefined && (update.origin === tab.id || sessions.includes(update.origin))) return;
-    this.dispatchEvent(new CustomEvent('updated', { detail: update }));
+    const own = update.origin !== undefined && (update.origin === tab.id || sessions.includes(update.origin));
+    this.dispatchEvent(new CustomEvent(own ? 'saved' : 'updated', { detail: update }));
   }
 
   /**

@@ -30,13 +30,13 @@ export function merge({ kinds, base, mine, theirs }) {
     const kind = Object.hasOwn(kinds, name) ? kinds[name] : undefined;
     const myValue = mine[name];
     if (!kind || kind === 'secret' || kind === 'rich' || myValue === undefined) continue;
-    outcomes.push({ name, ...one(kind, base[name], myValue, theirValue) });
+    outcomes.push({ name, ...outcomeOf(kind, base[name], myValue, theirValue) });
   }
   return outcomes;
 }
 
 /** @param {Kind} kind @param {Value | undefined} old @param {Value} mine @param {Value} theirs @returns {Omit<Outcome, 'name'>} */
-function one(kind, old, mine, theirs) {
+function outcomeOf(kind, old, mine, theirs) {
   const facts = { old, mine, theirs };
   if (equal(kind, mine, theirs)) return { ...facts, outcome: 'same', merged: mine };
   if (kind === 'shown' || (old !== undefined && equal(kind, mine, old))) return { ...facts, outcome: 'follow', merged: theirs };
