@@ -12,6 +12,8 @@
 
 const NAME = 'formlock';
 const STORE = 'drafts';
+/** In localStorage: there is something to look for, so that a page without drafts need not load any of this. */
+const HINT = 'formlock.drafts';
 /** An answer that takes longer is none: another tab may block the database for as long as it lives. */
 const LIMIT_MS = 3000;
 
@@ -67,6 +69,7 @@ export class DraftStore {
     const kept = { ...draft, texts: { ...fitting(draft.texts, DRAFT_BYTES) } };
     const done = await this.#run('readwrite', (store) => [store.put(kept), store.getAll()]);
     if (!done) return false;
+    hint(true);
     const entries = /** @type {Draft[]} */ (done[1]).map((entry) => ({ key: [entry.user, entry.form, entry.slot], at: entry.at, bytes: bytesOf(entry) }));
     const old = surplus(entries, Date.now());
     if (old.length) await this.#run('readwrite', (store) => old.map((key) => store.delete(key)));
@@ -75,7 +78,8 @@ export class DraftStore {
 
   /** @param {string} user @param {string} form @param {'now' | 'before'} slot */
   async remove(user, form, slot) {
-    await this.#run('readwrite', (store) => [store.delete([user, form, slot])]);
+    const done = await this.#run('readwrite', (store) => [store.delete([user, form, slot]), store.count()]);
+    if (done?.[1] === 0) hint(false);
   }
 
   /** Everything of a user, or of everybody. @param {string} [user] */
@@ -117,6 +121,16 @@ export class DraftStore {
       };
     });
     return this.#opening;
+  }
+}
+
+/** @param {boolean} some */
+function hint(some) {
+  try {
+    if (some) localStorage.setItem(HINT, '1');
+    else localStorage.removeItem(HINT);
+  } catch {
+    // then every page looks
   }
 }
 

@@ -72,7 +72,7 @@ export class Follower {
     for (const name of Object.keys(saved ?? {})) delete this.#pending[name];
     if (update.version !== undefined) this.#version = update.version;
     this.#settle();
-    void incoming.drafts().then((keeper) => (incoming.dirty ? keeper.keep() : keeper.clear()), () => {});
+    incoming.withDrafts((keeper) => (incoming.dirty ? keeper.keep() : keeper.clear()));
   }
 
   /** @param {Update} update */
@@ -244,7 +244,7 @@ export class Follower {
     this.#settle();
     if (touched.length) this.#filled(touched);
     if (this.#conflicts.length) this.incoming.host.say(this.#question());
-    void this.incoming.drafts().then((keeper) => keeper.keep(), () => {});
+    this.incoming.withDrafts((keeper) => keeper.keep());
   }
 
   /** Before a submit. @returns {boolean} whether nothing has to be chosen first */

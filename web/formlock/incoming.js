@@ -48,7 +48,7 @@ export class Incoming {
     // Whoever edits may come to need both, and a line that breaks then must not keep them away.
     lock.addEventListener('change', () => lock.name === 'mine' && void this.#prepare(), { signal });
     form.addEventListener('input', () => void this.#prepare(), { signal, once: true });
-    if (this.keepsDrafts) void this.drafts().catch(() => {}); // there may be one of an earlier visit
+    if (this.keepsDrafts && mayHaveDrafts()) void this.drafts().catch(() => {});
   }
 
   /** Whether the fields hold something that is not known to be saved. */
@@ -91,7 +91,7 @@ export class Incoming {
     this.base = valuesIn(this.form);
     this.#follower?.forget();
     if (version !== undefined) setVersion(this.form, version, this.base);
-    void this.drafts().then((keeper) => keeper.clear(), () => {});
+    this.withDrafts((keeper) => keeper.clear());
   }
 
   /**
@@ -117,7 +117,7 @@ export class Incoming {
 
   /** Shows what is not saved beside what is, to be copied. */
   showChanges() {
-    void this.drafts().then((keeper) => keeper.showOwn(), () => {});
+    this.withDrafts((keeper) => keeper.showOwn());
   }
 
   /** @returns {Promise<Follower>} */
@@ -139,6 +139,11 @@ export class Incoming {
       return this.#drafts;
     });
     return this.#loadingDrafts;
+  }
+
+  /** @param {(keeper: DraftKeeper) => void} act */
+  withDrafts(act) {
+    if (this.keepsDrafts) this.drafts().then(act).catch((error) => console.warn('form-lock: nothing is kept in this browser:', error));
   }
 
   async #prepare() {
@@ -177,5 +182,14 @@ export class Incoming {
   async #ownSave(update) {
     const follower = await this.follower().catch(() => null);
     follower?.ownSave(update);
+  }
+}
+
+/** Whether an earlier visit may have left something: then the part that looks for it is worth loading (draft-store.js writes it). */
+function mayHaveDrafts() {
+  try {
+    return localStorage.getItem('formlock.drafts') !== null;
+  } catch {
+    return true;
   }
 }
