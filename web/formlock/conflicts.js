@@ -4,7 +4,7 @@ import { make, panelSheet, valueElement } from './style-merge.js';
 import { TEXTS } from './texts-merge.js';
 
 /** @typedef {import('./merge.js').Choice} Choice */
-/** @typedef {{name: string, label: string, who: string | undefined, both: boolean, old: string | null, theirs: string, mine: string}} Question texts as the form shows them */
+/** Texts as the form shows them; `both`: what that choice makes of the two, null where it is none. @typedef {{name: string, label: string, who: string | undefined, old: string | null, theirs: string, mine: string, both: string | null}} Question */
 
 export class Choices extends HTMLElement {
   /** @type {Map<string, {element: HTMLElement, says: string}>} */ #shown = new Map();
@@ -41,8 +41,10 @@ export class Choices extends HTMLElement {
       const says = JSON.stringify([question.old, question.theirs, question.who]);
       const before = this.#shown.get(question.name);
       if (before?.says === says) {
-        const mine = before.element.querySelector('[data-mine] .value');
-        if (mine && mine.textContent !== (question.mine || TEXTS.empty)) mine.replaceWith(valueElement(question.mine, TEXTS.empty));
+        for (const choice of /** @type {const} */ (['mine', 'both'])) {
+          const value = before.element.querySelector(`[data-${choice}] .value`);
+          value?.replaceWith(valueElement(question[choice] ?? '', TEXTS.empty)); // the person goes on typing
+        }
         continue;
       }
       const element = fieldset(question);
@@ -73,15 +75,14 @@ function fieldset({ name, label, who, both, old, theirs, mine }) {
   const group = make('fieldset', { 'data-field': name }, make('legend', {}, label));
   if (old !== null) group.append(make('p', { class: 'small was' }, TEXTS.was(old.trim() || TEXTS.empty)));
   group.append(option(name, 'theirs', who ?? TEXTS.theirs, theirs), option(name, 'mine', TEXTS.mine, mine));
-  if (both) group.append(option(name, 'both', TEXTS.both, null));
+  if (both !== null) group.append(option(name, 'both', TEXTS.both, both));
   return group;
 }
 
-/** @param {string} name @param {Choice} choice @param {string} label @param {string | null} value */
+/** @param {string} name @param {Choice} choice @param {string} label @param {string} value */
 function option(name, choice, label, value) {
-  const words = make('span', { class: 'who' }, label);
-  const children = value === null ? [words] : [words, valueElement(value, TEXTS.empty)];
-  return make('label', { [`data-${choice}`]: '' }, make('input', { type: 'radio', name, value: choice }), ...children);
+  const input = make('input', { type: 'radio', name, value: choice });
+  return make('label', { [`data-${choice}`]: '' }, input, make('span', { class: 'who' }, label), valueElement(value, TEXTS.empty));
 }
 
 /** Registers the element. */

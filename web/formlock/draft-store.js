@@ -33,16 +33,14 @@ export function bytesOf(value) {
  */
 export function fitting(texts, bytes) {
   let left = bytes - 2;
-  /** @type {Texts} */
-  const kept = Object.create(null);
+  const names = new Set();
   const sizes = Object.entries(texts).map(([name, text]) => ({ name, size: bytesOf({ [name]: text }) }));
   for (const { name, size } of sizes.sort((one, other) => one.size - other.size)) {
     if (size > left) break;
     left -= size;
-    const text = texts[name];
-    if (text) kept[name] = text;
+    names.add(name);
   }
-  return kept;
+  return Object.fromEntries(Object.entries(texts).filter(([name]) => names.has(name))); // in the order of the form
 }
 
 /** Which entries have to go, the oldest first. @param {Entry[]} entries @param {number} now @param {typeof BOUNDS} [bounds] @returns {IDBValidKey[]} */
@@ -66,7 +64,7 @@ export class DraftStore {
 
   /** Keeps a draft, and throws away what is too old or too much. @param {Draft} draft @returns {Promise<boolean>} whether it is kept */
   async put(draft) {
-    const kept = { ...draft, texts: { ...fitting(draft.texts, DRAFT_BYTES) } };
+    const kept = { ...draft, texts: fitting(draft.texts, DRAFT_BYTES) };
     const done = await this.#run('readwrite', (store) => [store.put(kept), store.getAll()]);
     if (!done) return false;
     hint(true);

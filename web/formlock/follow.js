@@ -2,7 +2,7 @@
 import { Choices } from './conflicts.js';
 import { editedElsewhere, labelOf } from './fields.js';
 import { asShown, flash, write } from './fill.js';
-import { chosen, folded, hasBoth, merge } from './merge.js';
+import { both, chosen, folded, hasBoth, merge } from './merge.js';
 import { isOwnSave, isShown } from './own.js';
 import { shown } from './shown.js';
 import { holdStill } from './still.js';
@@ -211,11 +211,13 @@ export class Follower {
     }
     if (this.#choices.parentElement !== this.incoming.host.banner) this.incoming.host.banner.append(this.#choices);
     const all = fieldsByName(this.form);
+    const kinds = kindsIn(this.form);
     this.#choices.show(conflicts.map(({ name, old, theirs, mine }) => {
       const fields = all.get(name) ?? [];
-      const kind = kindsIn(this.form)[name];
+      const kind = kinds[name];
       return {
-        name, label: labelOf(this.form, name), both: kind !== undefined && hasBoth(kind), who: this.#who,
+        name, label: labelOf(this.form, name), who: this.#who,
+        both: kind !== undefined && hasBoth(kind) ? shown(fields, both(kind, old, theirs, mine)) : null,
         old: old === undefined ? null : shown(fields, old), theirs: shown(fields, theirs), mine: shown(fields, mine),
       };
     }));

@@ -20,7 +20,8 @@ p { margin-block-start: .25rem; }
 .small { color: light-dark(#4b5563, #b6bfca); font-size: .875rem; }
 fieldset { margin: 0; padding: 0; border: 0; min-inline-size: 0; }
 fieldset + fieldset { margin-block-start: .75rem; padding-block-start: .75rem; border-block-start: 1px solid var(--_line); }
-legend { padding: 0; font-weight: 600; }
+legend { float: inline-start; inline-size: 100%; padding: 0; font-weight: 600; } /* else it stands in the line */
+legend + * { clear: both; }
 .was { margin-block-end: .25rem; }
 label, dl > div { display: grid; grid-template-columns: 1.25rem minmax(5rem, 8rem) 1fr; gap: .5rem; align-items: start; padding: .5rem; border-radius: 6px; }
 dl > div { grid-template-columns: minmax(5rem, 8rem) 1fr; padding-inline: 0; }
