@@ -169,6 +169,23 @@ def test_a_mere_submit_proves_nothing(desk: Desk, form: str) -> None:
     expect(offer(again)).to_contain_text("half a sentence")
 
 
+def test_what_was_sent_and_arrived_is_not_offered_when_somebody_goes_on(desk: Desk, form: str) -> None:
+    """U34: my save went through and Bob has changed a part of it since: that is no unsaved text of mine, though it differs."""
+    ann = desk.opens()
+    ann.lock()
+    ann.field("amount").fill("150.00")
+    ann.field("note").fill("mine")
+    kept(ann, "amount", "note")
+    desk.context.route("**/test.html?*", lambda route: route.fulfill(body="saved"))
+    ann.page.get_by_role("button", name="Save").click()
+    ann.page.wait_for_url("**/test.html?*")
+    desk.markup = record(form, amount="150.00", note="Bob's own")
+    again = desk.opens()
+    again.sees("free")
+    kept(again)
+    expect(offer(again)).to_have_count(0)
+
+
 def test_a_save_that_arrived_clears_it(desk: Desk, node: Node) -> None:
     """The update of one's own tab says that it is saved: what was sent is kept no longer, what was typed since is."""
     ann = desk.opens()
@@ -374,6 +391,19 @@ def test_my_changes_can_be_shown_after_a_loss(page_as: Visitor, form: str) -> No
     press(ann, "Close")
     expect(offer(ann)).to_have_count(0)
     expect(ann.field("note")).to_have_value("half a sentence")
+
+
+def test_another_tab_goes_on_with_the_text(page_as: Visitor, form: str) -> None:
+    """What one tab has unsaved (`lock.unsaved`) can go on in another one of the same user, merged with what is there."""
+    first, second = page_as.html("ann", "Ann", form, record(form)), page_as.html("ann", "Ann", form, record(form, amount="140.00"))
+    first.lock()
+    first.field("note").fill("half a sentence")
+    text = first.tell("while (!lock.unsaved?.()) await new Promise((go) => setTimeout(go, 5)); return lock.unsaved()")
+    second.tell(
+        "const { bindingOf } = await import('/formlock/formlock.js'); bindingOf(document.forms[0]).incoming.goOn(argument)", text
+    )
+    expect(second.field("note")).to_have_value("half a sentence")
+    expect(second.field("amount")).to_have_value("140.00")
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

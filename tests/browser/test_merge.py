@@ -191,6 +191,28 @@ def test_a_save_waits_for_the_choice(bob: Editing) -> None:
     assert submitted(tab)["version"] == "4"
 
 
+def test_nothing_moves_under_a_typing_hand(node: Node, page_as: Visitor, form: str) -> None:
+    """U28: on a phone the questions come above the form, and go; the field with the caret stays where it is."""
+    context = page_as.context(viewport={"width": 390, "height": 500})
+    tab = page_as.html("bob", "Bob Novak", form, record(form) + "<p>C</p>" * 60, context=context)
+    bob = Editing(node, tab)
+    tab.lock()
+    tab.field("note").fill("mine")
+    tab.page.evaluate("scrollTo(0, 40)")
+    place = (
+        "e => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(()"
+        " => done(Math.round(e.getBoundingClientRect().top)))))"
+    )
+    before = tab.field("note").evaluate(place)
+    bob.saves({"note": ("old", "theirs")})
+    expect(bob.question("Note")).to_be_attached()
+    assert tab.field("note").evaluate(place) == before
+    tab.field("note").evaluate("e => { e.value = 'theirs'; e.dispatchEvent(new Event('input', {bubbles: true})) }")
+    expect(bob.panel).to_have_count(0)
+    assert tab.field("note").evaluate(place) == before
+    expect(tab.field("note")).to_be_focused()
+
+
 def test_a_question_that_settles_itself_goes_away(bob: Editing) -> None:
     """Once I type what Ann has saved there is nothing left to ask; the version follows."""
     tab = bob.tab
@@ -278,6 +300,29 @@ def test_the_record_was_deleted(bob: Editing) -> None:
     bob.saves({}, status="deleted")
     bob.tab.sees("mine", "Ann Weber has deleted this. Your text is kept.")
     expect(bob.tab.field("note")).to_have_value("mine")
+
+
+def test_what_followed_is_not_unsaved(bob: Editing) -> None:
+    """Contents that a backend writes with other line ends than a browser are the record all the same."""
+    bob.tab.field("amount").focus()
+    bob.saves({"note": ("old", "two\r\nlines")})
+    expect(bob.tab.field("note")).to_have_value("two\nlines")
+    bob.tab.press("Done")
+    bob.tab.sees("free")
+    assert "Not saved" not in bob.tab.banner.inner_text()
+
+
+def test_a_part_of_the_package_that_does_not_come(node: Node, page_as: Visitor, form: str) -> None:
+    """Without the part that merges, typed text stays, and the change is told (U30)."""
+    context = page_as.context()
+    context.route("**/formlock-merge.js", lambda route: route.abort())
+    tab = page_as.html("bob", "Bob Novak", form, record(form), context=context)
+    tab.lock()
+    tab.field("note").fill("mine")
+    Editing(node, tab).saves({"note": ("old", "hers")})
+    tab.sees("mine", "This was changed elsewhere. Your text is kept.")
+    expect(tab.field("note")).to_have_value("mine")
+    tab.errors.clear()  # the browser and we say that the part is missing
 
 
 def test_who_only_looks_follows(node: Node, page_as: Visitor, form: str) -> None:

@@ -42,14 +42,16 @@ export class DraftKeeper {
     this.form = incoming.form;
     const { lock, signal } = incoming;
     const { ownerDocument: document } = this.form;
-    for (const type of ['input', 'change']) this.form.addEventListener(type, () => this.#later(), { signal });
+    for (const type of ['input', 'change', 'reset']) this.form.addEventListener(type, () => this.#later(), { signal });
     document.addEventListener('visibilitychange', () => document.visibilityState === 'hidden' && this.#soon(), { signal });
     addEventListener('pagehide', () => this.#soon(), { signal });
     lock.addEventListener('change', () => this.#changed(), { signal });
-    lock.addEventListener('handover', () => void this.#handIn({ always: true }), { signal });
+    lock.addEventListener('handover', () => lock.token !== null && void this.#handIn({ always: true }), { signal });
+    lock.unsaved = () => this.forService();
     signal.addEventListener('abort', () => {
       this.#soon();
       this.#panel?.remove();
+      lock.unsaved = null;
     });
     this.#changed();
     if (incoming.dirty && incoming.base) this.#later();
@@ -77,7 +79,7 @@ export class DraftKeeper {
   }
 
   get #usable() {
-    return this.#name === 'free' || this.#name === 'mine';
+    return this.#name === 'free' || this.#name === 'mine' || this.#name === 'asked';
   }
 
   // -- keeping
@@ -150,15 +152,20 @@ export class DraftKeeper {
     if (this.#handing) return;
     this.#handing = true;
     try {
-      const texts = fitting(this.unsaved(), SERVICE_BYTES);
-      const some = Object.keys(texts).length > 0;
+      const draft = this.forService();
       void this.keep();
-      if (some || always) await this.incoming.lock.handOver(some ? { v: 1, version: versionOf(this.form), texts } : null);
+      if (draft || always) await this.incoming.lock.handOver(draft);
     } catch {
       // it is in this browser all the same, and on the page
     } finally {
       this.#handing = false;
     }
+  }
+
+  /** What travels: to the service, or to another tab of the same user. Null: nothing is unsaved. */
+  forService() {
+    const texts = fitting(this.unsaved(), SERVICE_BYTES);
+    return Object.keys(texts).length ? { v: 1, version: versionOf(this.form), texts } : null;
   }
 
   // -- offering
@@ -187,6 +194,14 @@ export class DraftKeeper {
     });
     if (found && !incoming.signal.aborted) this.#show({ ...found, token: null, name: null });
     if (Object.keys(this.unsaved()).length) this.#later();
+  }
+
+  /** Goes on here with what another tab had unsaved, as its `forService` gave it. @param {unknown} draft */
+  async goOn(draft) {
+    const found = fromService(draft);
+    if (!found) return;
+    (await this.incoming.follower()).revive(found.texts);
+    await this.keep();
   }
 
   /** What the service keeps: of another browser, or of who had the form before when the team shares that. */

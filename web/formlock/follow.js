@@ -8,7 +8,7 @@ import { shown } from './shown.js';
 import { holdStill } from './still.js';
 import { TEXTS, line, plain } from './texts-merge.js';
 import { oldValues, replaceContents, valuesFromServer, valuesOf } from './update.js';
-import { fieldsByName, kindsIn, valuesIn } from './values.js';
+import { fieldsByName, kindsIn, valueOf, valuesIn } from './values.js';
 import { setVersion, versionOf } from './version.js';
 
 /** @typedef {import('./incoming.js').Incoming} Incoming */
@@ -154,7 +154,7 @@ export class Follower {
     /** @type {Values} */
     const pending = Object.create(null);
     const stay = holdStill(form);
-    for (const { name, outcome, old, theirs, merged } of outcomes) {
+    for (const { name, outcome, old, theirs, mine, merged } of outcomes) {
       const fields = all.get(name) ?? [];
       if (outcome === 'follow' && !isHidden(fields)) followed.push({ label: labelOf(form, name), old: shown(fields, old), fresh: shown(fields, theirs) });
       const waits = outcome === 'conflict' || (outcome === 'follow' && !force && fields.some(isUnderHand));
@@ -163,12 +163,12 @@ export class Follower {
         pending[name] = theirs;
         continue;
       }
-      if (outcome === 'follow') {
-        write(fields, theirs, { record: true });
-        touched.push(...fields.filter((field) => !isHidden([field])));
-        if (merged !== theirs) write(fields, merged); // rows of both
-      }
-      /** @type {Values} */ (base)[name] = theirs;
+      /** @type {Values} */ (base)[name] = outcome === 'same' ? mine : theirs;
+      if (outcome !== 'follow') continue;
+      write(fields, theirs, { record: true });
+      /** @type {Values} */ (base)[name] = valueOf(fields); // as the field writes it: line ends, say
+      touched.push(...fields.filter((field) => !isHidden([field])));
+      if (merged !== theirs) write(fields, merged); // rows of both
     }
     this.#pending = pending;
     this.#conflicts = outcomes.filter(({ outcome }) => outcome === 'conflict');
@@ -372,7 +372,8 @@ export class Follower {
     const base = known ?? Object.fromEntries([...all].flatMap(([name, fields]) => (isHidden(fields) ? [[name, /** @type {Value} */ (mine[name])]] : [])));
     const outcomes = merge({ kinds: kindsIn(form), base, mine, theirs: values });
     const touched = outcomes.flatMap(({ name, outcome, merged }) => (outcome === 'follow' ? write(all.get(name) ?? [], merged, { record: true }) : []));
-    incoming.base = { ...valuesIn(form), ...known, ...values };
+    incoming.base = { ...valuesIn(form), ...known };
+    for (const { name, outcome, theirs } of outcomes) incoming.base[name] = outcome === 'same' || outcome === 'follow' ? valueOf(all.get(name) ?? []) : theirs;
     this.#version = null;
     if (touched.length) this.#filled(touched.filter((field) => !isHidden([field])));
     const differing = outcomes.filter(({ outcome }) => outcome === 'conflict').map(({ name }) => labelOf(form, name));

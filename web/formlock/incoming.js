@@ -102,9 +102,10 @@ export class Incoming {
     return this.#follower?.ready() ?? true;
   }
 
-  /** It goes. */
+  /** It goes. Whether it arrives, nobody knows yet: the draft stays. */
   submitted() {
     this.submission = { values: valuesIn(this.form), base: this.base, at: this.lock.client.clock(), id: null };
+    this.withDrafts((keeper) => void keeper.keep());
   }
 
   /**
@@ -113,6 +114,11 @@ export class Incoming {
    */
   async claimed(given) {
     (await this.follower()).claimed(given);
+  }
+
+  /** Goes on here with the unsaved text of another tab: what `moveHere` answered. @param {unknown} draft */
+  goOn(draft) {
+    this.withDrafts((keeper) => void keeper.goOn(draft));
   }
 
   /** Shows what is not saved beside what is, to be copied. */

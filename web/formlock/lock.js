@@ -30,7 +30,7 @@ import { randomId } from './tab.js';
 
 /**
  * Fires `change` (the state, or facts of it, changed), `updated` (`detail`: an Update that is not our own), `saved` (`detail`: one that is)
- * and `handover` (`detail`: `{by, reason}`; somebody takes the form over, and this page has a moment to bring its text into safety).
+ * and `handover` (`detail`: the event's facts; its holder has a moment to bring the text into safety).
  */
 export class FormLock extends EventTarget {
   /** @type {State} */ #state;
@@ -51,6 +51,8 @@ export class FormLock extends EventTarget {
     this.form = form;
     /** Text for the others while we hold the form. */
     this.note = '';
+    /** What is not saved yet, for another tab of the same user that is to go on with it; set by the page. @type {(() => unknown) | null} */
+    this.unsaved = null;
     this.#state = start(client.clock(), client.identity().user);
   }
 
@@ -281,7 +283,7 @@ export class FormLock extends EventTarget {
     else if (facts.status === 'probe') this.input({ type: 'probe' });
     else if (typeof facts.rev === 'number') {
       this.input({ type: 'event', status: facts.status, cause: facts.cause ?? null, snapshot: /** @type {any} */ (facts) });
-      if (facts.status === 'handover' && this.token !== null) this.dispatchEvent(new CustomEvent('handover', { detail: { by: facts.by, reason: facts.reason } }));
+      if (facts.status === 'handover') this.dispatchEvent(new CustomEvent('handover', { detail: facts }));
     }
   }
 
