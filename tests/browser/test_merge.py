@@ -309,7 +309,7 @@ def test_what_followed_is_not_unsaved(bob: Editing) -> None:
     expect(bob.tab.field("note")).to_have_value("two\nlines")
     bob.tab.press("Done")
     bob.tab.sees("free")
-    assert "Not saved" not in bob.tab.banner.inner_text()
+    expect(bob.tab.banner).not_to_contain_text("Not saved")
 
 
 def test_a_part_of_the_package_that_does_not_come(node: Node, page_as: Visitor, form: str) -> None:

@@ -128,10 +128,13 @@ export class Incoming {
 
   /** @returns {Promise<Follower>} */
   follower() {
-    this.#loading ??= import('./formlock-merge.js').then(({ Follower }) => {
-      this.#follower = new Follower(this);
-      return this.#follower;
-    });
+    this.#loading ??= import('./formlock-merge.js').then(
+      ({ Follower }) => (this.#follower = new Follower(this)),
+      (error) => {
+        this.#loading = null; // the next one may come through
+        throw error;
+      },
+    );
     return this.#loading;
   }
 
