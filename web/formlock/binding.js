@@ -1,15 +1,14 @@
 // Binds one <form> of the page to its FormLock: shows the state, shuts and opens the fields, guards the submit, brings updates in.
 import { CallError } from './errors.js';
-import { claim } from './claim.js';
-import { contents, editedElsewhere, firstField, isPart, labelOf, open, pairOf, shut } from './fields.js';
+import { firstField, isPart, open, shut } from './fields.js';
+import { Incoming } from './incoming.js';
 import { PageTab } from './page-tab.js';
 import { arrival } from './shared.js';
+import { holdStill } from './still.js';
 import { stylePage } from './style.js';
-import { BUTTONS, NOTICES, changed, words } from './texts.js';
-import { fill, fillFields, fillingsOf, flash, folded, replaceContents, valuesFromServer } from './update.js';
+import { BUTTONS, NOTICES, words } from './texts.js';
 
 /** @typedef {import('./element.js').FormLockElement} FormLockElement */
-/** @typedef {import('./lock.js').Update} Update */
 
 /** How long good news stays in the banner. */
 const NOTICE_MS = 8000;
@@ -19,14 +18,10 @@ export class Binding {
   /** @type {import('./lease.js').Name | null} the state last announced */ #announced = null;
   /** Whether the page left the fields to us in this state: it did not cancel the event. */
   #ours = true;
-  /** @type {string} what the fields held when they were last known to be the saved record */ #saved = '';
   #notice = '';
   #good = false;
-  /** @type {Update | null} held back because of typed text */ #held = null;
   /** @type {ReturnType<typeof setTimeout> | undefined} */ #timer;
   #loaded = false;
-  /** Of the times the page was asked for its values. */
-  #asked = 0;
 
   /** @param {HTMLFormElement} form @param {import('./lock.js').FormLock} lock @param {FormLockElement} banner */
   constructor(form, lock, banner) {
@@ -36,12 +31,10 @@ export class Binding {
     this.button = this.#findButton();
     const { signal } = this.#ending;
     stylePage(form.ownerDocument);
-    const came = arrival();
-    // After a reload browsers put back what was typed before: that is not the saved record. Nor is what a refused save shows again.
-    this.#saved = form.hasAttribute('unsaved') ? '' : contents(form, { served: came.type !== 'navigate' });
+    /** What others save, and what is not saved here: the record and the way to it. */
+    this.incoming = new Incoming(form, lock, this.#host(), signal);
     if (form.hasAttribute('claim-url')) lock.claim = (grant) => this.#claim(grant);
     lock.addEventListener('change', () => this.#changed(), { signal });
-    lock.addEventListener('updated', (event) => this.#updated(/** @type {CustomEvent<Update>} */ (event).detail), { signal });
     // In the capture phase of the document: before every listener of the page.
     form.ownerDocument.addEventListener('submit', (event) => this.#submit(event), { signal, capture: true });
     form.ownerDocument.addEventListener('click', (event) => this.#click(event), { signal, capture: true });
@@ -50,7 +43,7 @@ export class Binding {
     this.#refresh = setInterval(() => this.#show(), 20_000);
     this.#changed();
     const { tab } = lock.client;
-    if (tab instanceof PageTab && tab.wasEditing(lock.form, { ...came, page: lock.client.page() })) lock.lock({ resume: 'reload' }).catch(() => {});
+    if (tab instanceof PageTab && tab.wasEditing(lock.form, { ...arrival(), page: lock.client.page() })) lock.lock({ resume: 'reload' }).catch(() => {});
   }
 
   /** @type {ReturnType<typeof setInterval>} */ #refresh;
@@ -96,29 +89,42 @@ export class Binding {
     const unsaved = this.dirty;
     void this.lock.done();
     this.#say(unsaved ? NOTICES.unsaved : '');
-    const held = this.#held;
-    if (held && !unsaved) this.#bring(held);
+    this.incoming.ended(unsaved);
   }
 
-  /** The page has saved what the fields hold now: it is the record. */
-  saved() {
-    this.#saved = this.#contents();
-    this.#held = null;
+  /**
+   * The page has saved what the fields hold now: it is the record.
+   * @param {{id?: string, version?: string | number}} [facts] the update's id and the record's version, if the application answered with them
+   */
+  saved(facts) {
+    this.incoming.saved(facts);
   }
 
   /** Whether the fields hold something that is not known to be saved. */
   get dirty() {
-    return this.#contents() !== this.#saved;
+    return this.incoming.dirty;
+  }
+
+  /** @returns {import('./incoming.js').Host} */
+  #host() {
+    const binding = this;
+    return {
+      get banner() {
+        return binding.banner;
+      },
+      say: (notice, good) => this.#say(notice, good),
+      edit: () => this.edit(),
+      refresh: () => {
+        this.#fields();
+        this.#show();
+      },
+    };
   }
 
   /** @returns {'button' | 'input' | 'load'} */
   get lockOn() {
     const value = this.form.getAttribute('lock-on');
     return value === 'input' || value === 'load' ? value : 'button';
-  }
-
-  #contents() {
-    return contents(this.form);
   }
 
   #changed() {
@@ -181,20 +187,9 @@ export class Binding {
    * @type {import('./lock.js').Claim}
    */
   async #claim({ signal }) {
+    const { claim } = await import('./formlock-merge.js');
     const values = await claim(this.form, this.#proof(), signal);
-    if (signal.aborted || values === null) return;
-    const fillings = fillingsOf(this.form, values);
-    if (!fillings) throw new RangeError('a field can not show what the application answered');
-    const base = this.#saved ? pairsIn(this.#saved) : null;
-    const shown = pairsIn(this.#contents());
-    const untouched = fillings.filter(([field]) => isHidden(field) || base?.has(JSON.stringify(pairOf(field))));
-    const typed = fillings.filter((filling) => !untouched.includes(filling));
-    const differing = typed.filter(([field, value]) => !(base ?? shown).has(JSON.stringify(pairOf(field, { value }))));
-    const touched = fill(untouched);
-    if (typed.length === 0) this.saved();
-    else if (base) this.#saved = contents(this.form, { served: true });
-    flash(touched);
-    if (differing.length) this.#say(`Changed meanwhile: ${differing.map(([field]) => labelOf(this.form, field.getAttribute('name') ?? '')).join(', ')}. Your text is kept.`);
+    if (!signal.aborted && values !== null) await this.incoming.claimed(values);
   }
 
   #show() {
@@ -218,7 +213,7 @@ export class Binding {
     const busy = state.asking !== null || (state.grant !== null && !this.lock.editing);
     if (this.lock.editing) return { label: BUTTONS.done, act: () => this.done() };
     if (name === 'lost' && state.snapshot?.state === 'free') return { label: BUTTONS.again, act: () => this.edit(), busy };
-    if (this.#held && (name === 'free' || name === 'locked') && !busy) return { label: BUTTONS.show, act: () => this.#takeHeld(), quiet: true };
+    if (this.incoming.holds && (name === 'free' || name === 'locked') && !busy) return { label: BUTTONS.show, act: () => this.incoming.showNewest(), quiet: true };
     if (name === 'free' && this.lockOn !== 'input' && !this.button) return { label: BUTTONS.edit, act: () => this.edit(), busy };
     return null;
   }
@@ -235,10 +230,14 @@ export class Binding {
   /** @param {Event} event */
   #submit(event) {
     if (event.target !== this.form) return;
-    if (this.lock.editing) return; // kept until the page is left: the token travels with it
+    const mine = this.lock.editing;
+    if (mine && this.incoming.maySubmit()) {
+      this.incoming.submitted();
+      return; // kept until the page is left: the token travels with it
+    }
     event.preventDefault();
     event.stopImmediatePropagation();
-    this.#say(NOTICES.shut);
+    if (!mine) this.#say(NOTICES.shut);
   }
 
   /** @param {Event} event */
@@ -258,96 +257,4 @@ export class Binding {
   #typed(event) {
     if (isPart(this.form, event.target) && this.lockOn === 'input' && this.lock.name === 'free' && !this.lock.state.asking && !this.lock.state.grant) this.edit();
   }
-
-  /** @param {Update} update */
-  #updated(update) {
-    const event = new CustomEvent('formlock:updated', { bubbles: true, cancelable: true, detail: { lock: this.lock, update } });
-    if (!this.form.dispatchEvent(event) || this.form.getAttribute('update') === 'event') return;
-    const { name, state } = this.lock;
-    const typing = this.lock.editing || name === 'stale' || state.grant !== null || state.asking !== null;
-    if (typing || this.dirty) {
-      // Typed text is never thrown away: say it, and bring it in when the person wants it.
-      this.#hold(update);
-      return;
-    }
-    this.#bring(update);
-  }
-
-  /** @param {Update} update */
-  #hold(update) {
-    const what = changed(update, (field) => labelOf(this.form, field));
-    this.#held = this.#held ? folded(this.#held, update) : update;
-    this.#say(`This ${update.missed ? 'may have been' : 'was'} changed elsewhere${what ? `: ${what}` : ''}. Your text is kept.`);
-  }
-
-  /** The person prefers the newest to his own unsaved text. */
-  #takeHeld() {
-    const held = this.#held;
-    this.#held = null;
-    if (held) this.#bring(held);
-  }
-
-  /** @param {Update} update */
-  async #bring(update) {
-    this.#held = null;
-    const replace = this.form.getAttribute('update') === 'replace';
-    if (!replace && !editedElsewhere(this.form)) {
-      location.reload();
-      return;
-    }
-    const what = changed(update, (field) => labelOf(this.form, field));
-    /** @type {HTMLElement[] | null} */
-    let touched = null;
-    const representation = replace ? update.representation : null;
-    if (typeof representation === 'string') {
-      touched = replaceContents(this.form, representation);
-    } else if (representation && typeof representation === 'object') {
-      touched = fillFields(this.form, representation);
-    }
-    if (!touched) {
-      const before = this.#contents();
-      const turn = (this.#asked += 1);
-      const values = await valuesFromServer(this.form).catch(() => null);
-      if (turn !== this.#asked) return; // a newer one is on its way
-      const { state } = this.lock;
-      if (state.grant || state.asking || this.#contents() !== before) {
-        this.#hold(update); // editing began while the page was fetched
-        return;
-      }
-      touched = values && fillFields(this.form, values);
-      if (!touched) {
-        if (editedElsewhere(this.form)) this.#hold(update); // only a reload would help, at the cost of another form
-        else location.reload();
-        return;
-      }
-    }
-    this.saved();
-    this.#fields();
-    flash(touched);
-    this.#say(what ? `Changed: ${what}` : 'The newest contents are shown.', true);
-  }
-}
-
-/**
- * Nothing moves under a typing hand: when the banner above grows or shrinks, the page is scrolled by as much.
- * @param {HTMLFormElement} form @returns {() => void} to be called when the banner has been written
- */
-function holdStill(form) {
-  const field = form.ownerDocument.activeElement;
-  if (!field || !isPart(form, field)) return () => {};
-  const top = field.getBoundingClientRect().top;
-  return () => {
-    const moved = field.getBoundingClientRect().top - top;
-    if (moved !== 0) scrollBy({ top: moved, behavior: 'instant' });
-  };
-}
-
-/** @param {string} saved of `contents` @returns {Set<string>} its parts, each as text */
-function pairsIn(saved) {
-  return new Set(JSON.parse(saved).map((/** @type {unknown} */ pair) => JSON.stringify(pair)));
-}
-
-/** @param {HTMLElement} field */
-function isHidden(field) {
-  return field instanceof HTMLInputElement && field.type === 'hidden';
 }

@@ -27,7 +27,7 @@ export class FormLockElement extends HTMLElement {
     super();
     const shadow = this.attachShadow({ mode: 'open' }); // open: accessibility checkers and page tests must be able to look inside
     shadow.adoptedStyleSheets = [sheet(BANNER)];
-    shadow.append(this.#parts.banner);
+    shadow.append(this.#parts.banner, document.createElement('slot')); // choices and drafts, when there are any
     this.#parts.button.addEventListener('click', (event) => {
       event.preventDefault();
       const button = this.#view?.button;
@@ -40,6 +40,10 @@ export class FormLockElement extends HTMLElement {
   /** Whether the button has the focus. */
   get pressed() {
     return this.ownerDocument.activeElement === this;
+  }
+
+  focus() {
+    this.rescueFocus();
   }
 
   /** Where the focus goes when its field is shut. */

@@ -170,7 +170,7 @@ export class ListBinding {
     const known = this.list.forms.get(nameOf(item));
     const state = known?.state ?? 'free';
     const holder = state === 'free' ? null : (known?.holder ?? null);
-    const mine = holder?.user === this.list.client.identity().user;
+    const mine = holder?.user === this.list.client.me;
     const text = holder ? (mine ? 'You are editing' : state === 'grace' ? `${holder.name} was editing` : `${holder.name} is editing`) : '';
     const shown = mine ? 'mine' : state;
     if (item.getAttribute('data-form-lock-state') !== shown) item.setAttribute('data-form-lock-state', shown);

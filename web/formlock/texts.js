@@ -77,22 +77,3 @@ export const NOTICES = {
   shut: 'Not saved: the form is not open for you now.',
   unsaved: 'Not saved: your changes are only on this page.',
 };
-
-/**
- * One line about a change that somebody else has saved.
- * @param {import('./lock.js').Update} update @param {(field: string) => string} label of a field
- */
-export function changed(update, label) {
-  const facts = Object.entries(update.change_set ?? {}).filter(([, pair]) => Array.isArray(pair) && pair.length === 2);
-  if (!facts.length) return '';
-  const shown = facts.slice(0, 2).map(([field, [old, fresh]]) => `${label(field)} ${plain(old)} → ${plain(fresh)}`);
-  const rest = facts.length - shown.length;
-  return shown.join(', ') + (rest ? ` and ${rest} more` : '');
-}
-
-/** @param {unknown} value @returns {string} */
-function plain(value) {
-  if (value === null || value === undefined || value === '') return '(empty)';
-  const text = typeof value === 'object' ? JSON.stringify(value) : String(value);
-  return text.length > 40 ? `${text.slice(0, 39)}…` : text;
-}
