@@ -3,15 +3,18 @@ import { CallError } from './errors.js';
 import { firstField, isPart, open, shut } from './fields.js';
 import { Incoming } from './incoming.js';
 import { PageTab } from './page-tab.js';
+import { speaks, spoken, textsOf } from './languages.js';
 import { arrival } from './shared.js';
 import { holdStill } from './still.js';
 import { stylePage } from './style.js';
-import { BUTTONS, NOTICES, words } from './texts.js';
+import { words } from './texts.js';
 
 /** @typedef {import('./element.js').FormLockElement} FormLockElement */
 
 /** How long good news stays in the banner. */
 const NOTICE_MS = 8000;
+/** Whoever has done nothing on the page for so long is told to the others as away. */
+const AWAY_MS = 60_000;
 
 export class Binding {
   #ending = new AbortController();
@@ -22,6 +25,9 @@ export class Binding {
   #good = false;
   /** @type {ReturnType<typeof setTimeout> | undefined} */ #timer;
   #loaded = false;
+  /** @type {import('./face.js').Face | null} what is said and offered when several want the form */ #face = null;
+  /** @type {Promise<void> | null} */ #facing = null;
+  /** @type {ReturnType<typeof setTimeout> | undefined} */ #away;
 
   /** @param {HTMLFormElement} form @param {import('./lock.js').FormLock} lock @param {FormLockElement} banner */
   constructor(form, lock, banner) {
@@ -39,6 +45,8 @@ export class Binding {
     form.ownerDocument.addEventListener('submit', (event) => this.#submit(event), { signal, capture: true });
     form.ownerDocument.addEventListener('click', (event) => this.#click(event), { signal, capture: true });
     form.ownerDocument.addEventListener('input', (event) => this.#typed(event), { signal });
+    for (const type of ['input', 'keydown', 'pointerdown']) form.ownerDocument.addEventListener(type, () => this.#acts(), { signal, capture: true, passive: true });
+    spoken.addEventListener('change', () => this.#show(), { signal });
     form.addEventListener('reset', (event) => !this.lock.editing && event.preventDefault(), { signal, capture: true });
     this.#refresh = setInterval(() => this.#show(), 20_000);
     this.#changed();
@@ -54,6 +62,7 @@ export class Binding {
     const same = banner === this.banner && button === this.button;
     this.banner = banner;
     this.button = button;
+    this.lock.setNote(this.form.getAttribute('lock-note') ?? this.lock.note);
     this.#hidden();
     this.#fields();
     if (!same) this.#show();
@@ -67,6 +76,7 @@ export class Binding {
   end() {
     clearInterval(this.#refresh);
     clearTimeout(this.#timer);
+    clearTimeout(this.#away);
     this.#ending.abort();
     open(this.form);
     for (const field of this.#ourFields()) field.remove();
@@ -76,19 +86,23 @@ export class Binding {
   /** Ask for the lock, as the Edit button does. */
   edit() {
     this.#say('');
-    this.lock.lock().then(() => {
-      // From the banner's button the way leads into the form; from anywhere else the focus stays where it is.
-      if (this.banner.pressed || this.button?.contains(document.activeElement)) firstField(this.form)?.focus({ preventScroll: true });
-    }, (error) => {
+    this.lock.setNote(this.form.getAttribute('lock-note') ?? this.lock.note);
+    this.#enter(this.lock.lock()).catch((error) => {
       if (!(error instanceof CallError)) throw error;
     });
+  }
+
+  /** From the banner's button the way leads into the form; from anywhere else the focus stays where it is. @param {Promise<unknown>} begun */
+  async #enter(begun) {
+    await begun;
+    if (this.lock.editing && (this.banner.pressed || this.button?.contains(document.activeElement))) firstField(this.form)?.focus({ preventScroll: true });
   }
 
   /** Editing has ended. */
   done() {
     const unsaved = this.dirty;
     void this.lock.done();
-    this.#say(unsaved ? NOTICES.unsaved : '');
+    this.#say(unsaved ? this.#texts.unsaved : '');
     this.incoming.ended(unsaved);
   }
 
@@ -105,13 +119,29 @@ export class Binding {
     return this.incoming.dirty;
   }
 
-  /** @returns {import('./incoming.js').Host} */
+  /** What is said here, in the language of the page around the form. */
+  get #texts() {
+    return textsOf(this.form);
+  }
+
+  /** @returns {import('./incoming.js').Host & import('./face.js').Host} */
   #host() {
     const binding = this;
+    const { form, lock } = this;
     return {
+      form,
+      lock,
       get banner() {
         return binding.banner;
       },
+      get unsaved() {
+        return binding.dirty;
+      },
+      texts: () => this.#texts,
+      show: () => this.#show(),
+      enter: (begun) => this.#enter(begun),
+      showMine: () => this.incoming.showChanges(),
+      goOn: (draft) => this.incoming.goOn(draft),
       say: (notice, good) => this.#say(notice, good),
       edit: () => this.edit(),
       refresh: () => {
@@ -128,7 +158,10 @@ export class Binding {
   }
 
   #changed() {
-    const { name } = this.lock;
+    const { name, state } = this.lock;
+    if (!this.lock.editing) this.lock.busy = null;
+    // Whoever edits is not kept waiting for it in the moment when somebody asks.
+    if (['locked', 'queued', 'lost', 'asked'].includes(name) || state.handover || state.snapshot?.viewers?.some(({ user }) => user !== state.me)) void this.#loadFace();
     this.#hidden();
     if (this.#announced !== name) {
       this.#announced = name;
@@ -193,29 +226,56 @@ export class Binding {
   }
 
   #show() {
-    const { lock } = this;
-    const { client, state } = lock;
-    const said = words(state, client.clock(), { wall: Date.now(), attempts: client.attempts });
-    const notice = this.#notice;
+    const { client, state } = this.lock;
     const stay = holdStill(this.form);
-    this.banner.show({ state: state.name, ...said, notice: notice || undefined, saved: this.#good && state.name === 'free' && notice !== '', button: this.#offer() });
+    const notice = this.#notice;
+    if (speaks(this.form)) {
+      const buttons = this.#offer();
+      this.banner.show({
+        state: state.name, ...words(state, client.attempts, this.#texts), buttons, ...this.#face?.view(Date.now(), buttons),
+        notice: notice || undefined, saved: this.#good && state.name === 'free' && notice !== '',
+      });
+    } else this.banner.show({ state: state.name, text: '' });
     stay();
     if (this.button) {
       const usable = state.name === 'free';
-      if (!usable && !lock.editing && this.button.contains(document.activeElement)) this.banner.rescueFocus();
+      if (!usable && !this.lock.editing && this.button.contains(document.activeElement)) this.banner.rescueFocus();
       /** @type {any} */ (this.button).disabled = !usable;
     }
   }
 
-  /** @returns {import('./element.js').View['button']} */
+  /** @returns {Promise<void>} */
+  #loadFace() {
+    return (this.#facing ??= import('./formlock-face.js').then(
+      ({ Face }) => {
+        if (this.#ending.signal.aborted) return;
+        this.#face = new Face(this.#host(), this.#ending.signal);
+        this.#show();
+      },
+      () => {
+        this.#facing = null; // what is said without it is true too
+      },
+    ));
+  }
+
+  /** The person does something: the others see that, and when it ends. */
+  #acts() {
+    if (!this.lock.editing) return;
+    clearTimeout(this.#away);
+    this.lock.active(true);
+    this.#away = setTimeout(() => this.lock.editing && this.lock.active(false), AWAY_MS);
+  }
+
+  /** @returns {import('./element.js').Button[]} */
   #offer() {
     const { name, state } = this.lock;
+    const texts = this.#texts;
     const busy = state.asking !== null || (state.grant !== null && !this.lock.editing);
-    if (this.lock.editing) return { label: BUTTONS.done, act: () => this.done() };
-    if (name === 'lost' && state.snapshot?.state === 'free') return { label: BUTTONS.again, act: () => this.edit(), busy };
-    if (this.incoming.holds && (name === 'free' || name === 'locked') && !busy) return { label: BUTTONS.show, act: () => this.incoming.showNewest(), quiet: true };
-    if (name === 'free' && this.lockOn !== 'input' && !this.button) return { label: BUTTONS.edit, act: () => this.edit(), busy };
-    return null;
+    if (this.lock.editing) return [{ id: 'done', label: texts.done, act: () => this.done() }];
+    if (name === 'lost' && state.snapshot?.state === 'free') return [{ id: 'again', label: texts.lockAgain, act: () => this.edit(), busy }];
+    if (this.incoming.holds && (name === 'free' || name === 'locked') && !busy) return [{ id: 'newest', label: texts.showNewest, act: () => this.incoming.showNewest(), quiet: true }];
+    if (name === 'free' && this.lockOn !== 'input' && !this.button) return [{ id: 'edit', label: texts.edit, act: () => this.edit(), busy }];
+    return [];
   }
 
   /** @param {string} notice @param {boolean} [good] */
@@ -237,7 +297,7 @@ export class Binding {
     }
     event.preventDefault();
     event.stopImmediatePropagation();
-    if (!mine) this.#say(NOTICES.shut);
+    if (!mine) this.#say(this.#texts.shut);
   }
 
   /** @param {Event} event */

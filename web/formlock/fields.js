@@ -6,6 +6,26 @@
 const TEXTUAL = new Set(['text', 'search', 'url', 'tel', 'email', 'password', 'number', 'date', 'month', 'week', 'time', 'datetime-local']);
 const MARK = 'data-form-lock-shut';
 
+/** An editor that knows by itself how to be shut: its text stays readable, and what it shows is kept. @typedef {{shut(): void, open(): void}} Editor */
+
+/** @type {WeakMap<Element, Editor>} */
+const editors = new WeakMap();
+
+/**
+ * Gives a rich editor its own way of being shut and opened, instead of `inert`.
+ * @param {HTMLElement} element of the editor, within its form, or with `data-form-lock-editor` if nothing in it is editable now @param {Editor} editor
+ */
+export function useEditor(element, editor) {
+  for (const part of [element, ...Array.from(element.querySelectorAll(`[${MARK}]`))]) {
+    if (part.hasAttribute(MARK)) reopen(/** @type {HTMLElement} */ (part)); // from before it was known
+  }
+  editors.set(element, editor);
+  element.setAttribute('data-form-lock-editor', '');
+  if (element.closest('form')?.getAttribute('data-form-lock') !== 'shut') return;
+  editor.shut();
+  element.setAttribute(MARK, '');
+}
+
 /** @param {Element} element @returns {element is HTMLInputElement | HTMLTextAreaElement} */
 function takesText(element) {
   return element instanceof HTMLTextAreaElement || (element instanceof HTMLInputElement && TEXTUAL.has(element.type));
@@ -22,9 +42,9 @@ export function isPart(form, what) {
  */
 function fieldsOf(form) {
   const own = Array.from(form.elements).filter((element) => element instanceof HTMLElement && !(element instanceof HTMLFieldSetElement));
-  const rich = Array.from(form.querySelectorAll('[contenteditable]'));
+  const rich = Array.from(form.querySelectorAll('[contenteditable], [data-form-lock-editor]'));
   return /** @type {HTMLElement[]} */ ([...own, ...rich]).filter(
-    (field) => !(field instanceof HTMLInputElement && field.type === 'hidden') && !field.matches('.form-lock, form-lock, [form-lock-ignore]'),
+    (field) => !(field instanceof HTMLInputElement && field.type === 'hidden') && !field.matches('.form-lock, form-lock, [form-lock-ignore], [data-form-lock-editor] *'),
   );
 }
 
@@ -33,7 +53,11 @@ export function shut(form, rescue) {
   form.setAttribute('data-form-lock', 'shut');
   for (const field of fieldsOf(form)) {
     if (field.hasAttribute(MARK)) continue;
-    if (takesText(field)) {
+    const editor = editors.get(field);
+    if (editor) {
+      if (field.contains(document.activeElement)) rescue();
+      editor.shut();
+    } else if (takesText(field)) {
       if (field.readOnly) continue;
       field.readOnly = true;
     } else {
@@ -49,11 +73,17 @@ export function shut(form, rescue) {
 export function open(form) {
   form.setAttribute('data-form-lock', 'open');
   for (const field of fieldsOf(form)) {
-    if (!field.hasAttribute(MARK)) continue;
-    field.removeAttribute(MARK);
-    if (takesText(field)) field.readOnly = false;
-    else field.inert = false;
+    if (field.hasAttribute(MARK)) reopen(field);
   }
+}
+
+/** @param {HTMLElement} field that was shut here */
+function reopen(field) {
+  field.removeAttribute(MARK);
+  const editor = editors.get(field);
+  if (editor) editor.open();
+  else if (takesText(field)) field.readOnly = false;
+  else field.inert = false;
 }
 
 /** The first field a person would type into. @param {HTMLFormElement} form @returns {HTMLElement | undefined} */

@@ -2,5 +2,6 @@
 import { defineDraftOffer } from './draft-offer.js';
 
 export { DraftKeeper, forgetDrafts } from './drafts.js';
+export { speak } from './texts-merge.js';
 
 defineDraftOffer();

@@ -13,6 +13,7 @@ import { setVersion } from './version.js';
  * @typedef {object} Host
  * @property {HTMLElement} banner where choices and drafts are put, as its children
  * @property {(notice: string, good?: boolean) => void} say one notice at a time; '' takes it away
+ * @property {() => any} texts what is said, by name
  * @property {() => void} edit ask for the lock
  * @property {() => void} refresh the form's fields are others now, or there is something to show that was not there before
  */
@@ -129,7 +130,10 @@ export class Incoming {
   /** @returns {Promise<Follower>} */
   follower() {
     this.#loading ??= import('./formlock-merge.js').then(
-      ({ Follower }) => (this.#follower = new Follower(this)),
+      ({ Follower, speak }) => {
+        speak(this.host.texts().merge ?? {});
+        return (this.#follower = new Follower(this));
+      },
       (error) => {
         this.#loading = null; // the next one may come through
         throw error;
@@ -143,7 +147,8 @@ export class Incoming {
   /** @returns {Promise<DraftKeeper>} */
   drafts() {
     if (!this.keepsDrafts) return Promise.reject(new Error('this form keeps no drafts'));
-    this.#loadingDrafts ??= import('./formlock-drafts.js').then(({ DraftKeeper }) => {
+    this.#loadingDrafts ??= import('./formlock-drafts.js').then(({ DraftKeeper, speak }) => {
+      speak(this.host.texts().merge ?? {});
       this.#drafts = new DraftKeeper(this);
       return this.#drafts;
     });
@@ -181,7 +186,7 @@ export class Incoming {
       this.#waiting.length = 0;
       // Without the part that could do better: what is typed is never thrown away, and nothing old is shown as if it were new.
       if (!this.dirty && !this.editing) location.reload();
-      else this.host.say('This was changed elsewhere. Your text is kept.');
+      else this.host.say(this.host.texts().changed);
     } finally {
       this.#busy = false;
     }

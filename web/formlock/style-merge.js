@@ -28,7 +28,9 @@ dl > div { grid-template-columns: minmax(5rem, 8rem) 1fr; padding-inline: 0; }
 label { min-block-size: 1.75rem; cursor: pointer; align-items: center; }
 label:hover { background: color-mix(in srgb, currentColor 6%, transparent); }
 label:has(input:checked) { background: color-mix(in srgb, var(--_accent) 12%, transparent); }
-input { inline-size: 1.125rem; block-size: 1.125rem; margin: 0; accent-color: var(--_accent); }
+input.line { inline-size: 100%; box-sizing: border-box; min-block-size: 2.75rem; padding-inline: .75rem; font: inherit; color: inherit; background: light-dark(#fff, #0f1317); border: 1px solid light-dark(#6b7280, #8b95a1); border-radius: 6px; }
+label.plain { display: block; padding: 0 0 .375rem; min-block-size: 0; font-weight: 600; background: none; }
+input[type=radio] { inline-size: 1.125rem; block-size: 1.125rem; margin: 0; accent-color: var(--_accent); }
 input:focus-visible, button:focus-visible { outline: 3px solid var(--_accent); outline-offset: 2px; }
 .who, dt { font-weight: 600; overflow-wrap: anywhere; }
 .value { max-block-size: 12rem; overflow: auto; white-space: pre-wrap; overflow-wrap: anywhere; }
@@ -56,7 +58,7 @@ button[hidden] { display: none; }
 /** In the page: a field that will change when it is left, and one panel at a time. */
 const PAGE = `
 [data-form-lock-pending] { outline: 2px dashed light-dark(#1a6b34, #79d795); outline-offset: 2px; }
-form-lock:has(> form-lock-choices) > form-lock-draft { display: none; }
+form-lock:has(> form-lock-choices) > :is(form-lock-draft, form-lock-say), form-lock:has(> form-lock-say) > form-lock-draft { display: none; }
 `;
 
 /** @type {CSSStyleSheet | null} */
