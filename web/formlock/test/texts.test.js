@@ -39,8 +39,7 @@ test('who has it, whether active or away, and who else looks on are told by name
   assert.match(locked({ idle_ms: 6 * 60_000 }).more, /^Away for 6 min\./);
   const viewers = [{ user: 'ann', name: 'Ann Weber' }, { user: 'bob', name: 'Bob Novak' }, { user: 'eva', name: 'Eva Lind' }];
   const view = locked({ viewers, viewer_count: 3 });
-  assert.match(view.more, /Also here: Eva Lind$/);
-  assert.deepEqual(view.viewers, ['Eva Lind']);
+  assert.deepEqual(view.viewers, { names: ['Eva Lind'], text: 'Also here: Eva Lind' });
 });
 
 test('taking over is offered only where the rights say so, and asking not twice (U17, U18)', () => {
