@@ -22,6 +22,11 @@ from formlock.wamp import RECEIPT_KEY, Call, Denied, Session, read_credential
 BROWSER_ROLE = "browser"
 COMPONENTS = ("locks", "bridge")
 
+# A router takes 200-300 returning clients a second (docs/explanation/traps.md); as in the service's grace after a mass return.
+RETURNS_PER_S = 150
+# What clients spread over anyway.
+LEAST_RETURN_MS = 300
+
 # What the workers register under our prefix: while one is away, its callers are told to come back instead of "Wrong method".
 PUBLISHED = frozenset(
     {
@@ -55,8 +60,11 @@ class AuthComponent(Session):
                 claims = development(details.get("authextra"), guest=f"guest-{secrets.token_hex(3)}")
             except InvalidClaims as error:
                 raise Denied(str(error)) from None
-            return {"realm": realm, "authid": claims.user, "role": BROWSER_ROLE, "extra": claims.to_extra()}
+            return {"realm": realm, "authid": claims.user, "role": BROWSER_ROLE, "extra": {**claims.to_extra(), **self._spread()}}
         raise Denied("this node does not know that way to log in")
+
+    def _spread(self) -> dict[str, int]:
+        return spread(self.embedding_router()._attached)
 
     def _component(self, authid: object, ticket: object) -> str:
         if isinstance(authid, str) and authid in COMPONENTS and isinstance(ticket, str):
@@ -72,6 +80,12 @@ class AuthComponent(Session):
             raise NotActive
         # What can't be shown can't be sent back either: half a surrogate pair would leave the caller without an answer.
         raise WrongMethod(procedure=call.procedure[:200] if call.procedure.isprintable() else "")
+
+
+def spread(sessions: int) -> dict[str, int]:
+    """Over how many milliseconds clients shall come back after a loss, with so many sessions here; nothing for few."""
+    return_ms = sessions * 1000 // RETURNS_PER_S
+    return {"return_ms": return_ms} if return_ms > LEAST_RETURN_MS else {}
 
 
 def make_credentials(folder: Path) -> None:

@@ -1,8 +1,10 @@
 // FormLockClient: one connection per page, many forms. Headless: it needs no DOM, and the elements use nothing else.
 import { makeClock } from './clock.js';
-import { CallError, Supervisor } from './connect.js';
+import { Supervisor } from './connect.js';
+import { CallError } from './errors.js';
 import { FormLock } from './lock.js';
 import { Tab } from './tab.js';
+import { TabLock } from './tabs.js';
 import { Ticks } from './ticks.js';
 import { Uris } from './uris.js';
 
@@ -12,31 +14,43 @@ const HEARTBEAT_MS = 30_000;
 /**
  * @typedef {object} ClientOptions
  * @property {string} url the router, e.g. `wss://example.com/ws`
- * @property {() => {user: string, name: string}} [identity] who this is; default: a guest
+ * @property {() => {user: string, name: string}} [identity] who this is, where the router believes it; default: a guest
+ * @property {string} [token] who this is, signed by the application, where the router wants that
+ * @property {string} [tokenUrl] where a fresh one is to be had (token.js)
  * @property {string} [prefix] of all names, default `com.example`
  * @property {string} [realm]
  * @property {Tab} [tab]
  * @property {number} [limitMs] time limit of every call, default 8000
  * @property {number} [heartbeatMs]
- * @property {(attempt: number) => number} [wait] before the n-th attempt to connect
+ * @property {(attempt: number, returnMs: number) => number} [wait] before the n-th attempt to connect; `returnMs`: what the router asks for
  * @property {() => number} [clock]
  * @property {(() => Worker) | null} [makeWorker] the ticking worker; null: a plain timer
+ * @property {LockManager | null} [locks] what shows that another tab has our id; default: the browser's
+ * @property {(() => import('./formlock-tabs.js').Channel | null)} [makeChannel] to the browser's other tabs
+ * @property {typeof fetch} [fetch] for the token
  */
 
 /** Fires `connection` when the connection comes or goes. */
 export class FormLockClient extends EventTarget {
   /** @type {Map<string, FormLock>} */ #locks = new Map();
+  /** @type {Promise<import('./formlock-updates.js').Updates | null> | null} */ #updates = null;
+  /** @type {Promise<import('./formlock-tabs.js').Others | null> | null} */ #others = null;
+  /** @type {import('./formlock-token.js').Token | null} */ #token = null;
+  /** What the router has told us of ourselves. @type {Record<string, any>} */ #claims = {};
   #renewalDue = false;
   #beating = false;
+  /** @type {object | null} the present start */ #started = null;
 
   /** @param {ClientOptions} options */
   constructor(options) {
     super();
-    this.tab = options.tab ?? new Tab(undefined, options.identity?.().user);
-    this.uris = new Uris(options.prefix);
-    this.identity = options.identity ?? (() => this.tab.guest());
-    this.heartbeatMs = options.heartbeatMs ?? HEARTBEAT_MS;
+    this.options = options;
     this.clock = options.clock ?? makeClock();
+    this.tab = options.tab ?? new Tab(undefined, options.identity?.().user);
+    this.tabLock = new TabLock(options.locks);
+    this.uris = new Uris(options.prefix);
+    this.identity = () => this.#token?.person ?? options.identity?.() ?? this.tab.guest();
+    this.heartbeatMs = options.heartbeatMs ?? HEARTBEAT_MS;
     this.joined = false;
     /** @type {string[]} the latest sessions, newest first: a backend may name one as the origin of what it reports */
     this.sessions = [];
@@ -46,13 +60,47 @@ export class FormLockClient extends EventTarget {
     this.supervisor = new Supervisor({
       url: options.url,
       realm: options.realm,
-      extra: () => this.identity(),
+      login: (fresh) => this.#login(fresh),
+      renewable: Boolean(options.tokenUrl),
       limitMs: options.limitMs,
       wait: options.wait,
       clock: this.clock,
-      onUp: () => this.#up(),
+      onUp: (welcome) => this.#up(welcome),
       onDown: (facts) => this.#down(facts),
     });
+  }
+
+  /** This user's id: as the router has it, else as we say. @returns {string} */
+  get me() {
+    return this.#claims.user ?? this.identity().user;
+  }
+
+  /** What this user may do with a form, as the router has told; null: it has not. @param {string} form @returns {string[] | null} */
+  rightsOn(form) {
+    const { rights } = this.#claims;
+    if (!rights) return null;
+    const name = this.uris.nameOf(form);
+    const [type, id] = name.split('.');
+    return ['*', `${type}.*`, `${type}.${id}`, name].flatMap((pattern) => rights[pattern] ?? []);
+  }
+
+  get started() {
+    return this.#started !== null;
+  }
+
+  /** The forms of the page. */
+  get locks() {
+    return [...this.#locks.values()];
+  }
+
+  /** The part that hears of updates; null: it could not be loaded now. */
+  updates() {
+    return (this.#updates ??= import('./formlock-updates.js').then(({ Updates }) => new Updates(this), () => (this.#updates = null)));
+  }
+
+  /** The part that speaks with the browser's other tabs; null: it could not be loaded now. */
+  others() {
+    return (this.#others ??= import('./formlock-tabs.js').then(({ Others }) => new Others(this, this.options.makeChannel), () => (this.#others = null)));
   }
 
   /** The lock of one form; the same object each time. @param {string} form its topic */
@@ -75,15 +123,27 @@ export class FormLockClient extends EventTarget {
 
   start() {
     this.ticks.start();
-    this.supervisor.start();
+    const started = (this.#started = {});
+    if (!this.tabLock.locks) this.supervisor.start();
+    else {
+      void this.tabLock.claim(this.tab).then((copied) => {
+        if (started !== this.#started) return; // left meanwhile
+        // What the original was editing is not for its copy to go on with.
+        if (copied) for (const lock of this.locks) if (lock.state.asking?.resume) void lock.done();
+        this.supervisor.start();
+      });
+    }
   }
 
   /** The page goes away, perhaps into the back/forward cache: what is held is given back at once. Also how to end a client. */
   leave() {
     for (const lock of this.#locks.values()) lock.leave();
     this.joined = false;
+    this.#started = null;
     this.ticks.stop();
     this.supervisor.stop();
+    this.tabLock.release();
+    void this.#others?.then((others) => others?.close());
   }
 
   /** The page is back from the back/forward cache. */
@@ -118,9 +178,20 @@ export class FormLockClient extends EventTarget {
     this.#beating = false;
   }
 
-  #up() {
+  /** @param {boolean} fresh @returns {Promise<import('./connect.js').Login>} */
+  async #login(fresh) {
+    const { token, tokenUrl, fetch } = this.options;
+    if (!token && !tokenUrl) return { extra: this.identity() };
+    const { Token } = await import('./formlock-token.js');
+    this.#token ??= new Token({ token, url: tokenUrl, clock: this.clock, fetch });
+    return { token: await this.#token.get(fresh), authid: this.#token.person?.user, extra: {} };
+  }
+
+  /** @param {Record<string, any>} welcome */
+  #up({ authid, authextra }) {
     this.joined = true;
     this.attempts = 0;
+    this.#claims = { ...(authid && { user: authid }), ...authextra };
     this.sessions = [String(this.supervisor.session), ...this.sessions].slice(0, 8);
     for (const lock of this.#locks.values()) void lock.attach();
     this.dispatchEvent(new Event('connection'));
@@ -159,16 +230,19 @@ export class FormLockClient extends EventTarget {
 
   async #renew() {
     const held = [...this.#locks.values()].filter((lock) => lock.token !== null && lock.attached);
-    if (!held.length) return;
-    const tokens = held.map((lock) => ({ form: lock.form, token: /** @type {number} */ (lock.token) }));
     for (const lock of held) lock.input({ type: 'renewing' });
+    // One call, unless the user does something with some of them only.
+    await Promise.all([null, true, false].map((busy) => this.#renewAll(held.filter((lock) => lock.busy === busy), busy)));
+  }
+
+  /** @param {FormLock[]} held @param {boolean | null} active */
+  async #renewAll(held, active) {
+    if (!held.length) return;
+    const locks = held.map((lock) => ({ form: lock.form, token: /** @type {number} */ (lock.token) }));
     try {
-      const { value, sent } = await this.supervisor.call(this.uris.procedure('renew'), {
-        locks: tokens,
-        tab: this.tab.id,
-      });
+      const { value, sent } = await this.supervisor.call(this.uris.procedure('renew'), { locks, tab: this.tab.id, ...(active !== null && { active }) });
       const answers = /** @type {Record<string, any>[]} */ (value.locks ?? []);
-      for (const [at, lock] of held.entries()) lock.renewed(answers.find((answer) => answer.form === lock.form), tokens[at].token, sent);
+      for (const [at, lock] of held.entries()) lock.renewed(answers.find((answer) => answer.form === lock.form), locks[at].token, sent);
     } catch (error) {
       // A connection that ended says so by itself; anything else is tried again with a later tick.
       if (CallError.from(error).code !== 'closed') for (const lock of held) lock.input({ type: 'unanswered' });

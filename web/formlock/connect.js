@@ -6,7 +6,7 @@
 // the connection.
 import autobahn from 'autobahn';
 
-import { errorName } from './uris.js';
+import { CallError } from './errors.js';
 
 /** Refusals that trying again cannot change. Everything else (a router that boots, an authenticator that is away) may pass. */
 const FINAL = new Set([
@@ -20,42 +20,25 @@ const FINAL = new Set([
 /** A worker is starting, died in mid-call, is away, or has too much to do. */
 const RETRY = new Set(['wamp.error.no_such_procedure', 'wamp.error.canceled', 'not_active', 'too_many']);
 
-/** A call that failed. `code`: the service's name of the error, or `closed` or `timeout`. */
-export class CallError extends Error {
-  /** @param {string} code @param {string} [sentence] @param {Record<string, unknown>} [facts] */
-  constructor(code, sentence = code, facts = {}) {
-    super(sentence);
-    this.name = 'CallError';
-    this.code = code;
-    this.facts = facts;
-  }
-
-  /** @param {unknown} reason what AutobahnJS rejected with */
-  static from(reason) {
-    if (reason instanceof CallError) return reason;
-    const wamp = /** @type {Partial<import('autobahn').WampError> | null} */ (reason);
-    if (wamp && typeof wamp.error === 'string') return new CallError(errorName(wamp.error), String(wamp.args?.[0] ?? wamp.error), wamp.kwargs);
-    return new CallError('closed', String(reason));
-  }
-}
-
 /**
  * Times of waiting before attempt 0, 1, 2, ...: full jitter below a doubling ceiling, so that clients that lost the same router come back spread out.
  * @param {number} attempt @param {{first?: number, most?: number, random?: () => number}} [options] @returns {number} milliseconds
  */
 export function backoff(attempt, { first = 300, most = 10_000, random = Math.random } = {}) {
-  return random() * Math.min(most, first * 2 ** Math.min(attempt, 20));
+  return random() * Math.min(Math.max(most, first), first * 2 ** Math.min(attempt, 20));
 }
 
+/** How to say who we are: with a `token` as a ticket, else as anybody. @typedef {{extra: object, authid?: string, token?: string}} Login */
 /**
  * @typedef {object} Options
  * @property {string} url
  * @property {string} [realm]
- * @property {() => object} extra who we are, asked for each attempt
- * @property {() => void} onUp joined
+ * @property {(fresh: boolean) => Login | Promise<Login>} login asked for each attempt; `fresh`: the last token was refused. A CallError `denied` is final
+ * @property {boolean} [renewable] whether a fresh token can be had
+ * @property {(welcome: Record<string, any>) => void} onUp joined; the facts that the router told with it (`authextra`, `authid`)
  * @property {(facts: {silent: boolean, denied: string | null, attempts: number}) => void} onDown an attempt or a connection ended
  * @property {number} [limitMs] for every call and for every attempt
- * @property {(attempt: number) => number} [wait] before the n-th attempt in a row, in milliseconds
+ * @property {(attempt: number, returnMs: number) => number} [wait] before the n-th attempt in a row, in milliseconds
  * @property {() => number} [clock]
  */
 
@@ -64,14 +47,19 @@ export class Supervisor {
   /** @type {import('autobahn').Session | null} */ #session = null;
   /** @type {ReturnType<typeof setTimeout> | undefined} */ #timer;
   /** @type {((error: CallError) => void)[]} what to reject when the connection ends */ #pending = [];
+  /** The present attempt: what an earlier one still brings is not heard. */
+  #attempt = {};
   #running = false;
   #attempts = 0;
+  #refreshed = false;
+  /** Over how much time the router wants its clients to come back, in milliseconds, as it said when they joined. */
+  returnMs = 0;
 
   /** @param {Options} options */
   constructor(options) {
     this.options = options;
     this.limitMs = options.limitMs ?? 8000;
-    this.wait = options.wait ?? ((attempt) => backoff(attempt));
+    this.wait = options.wait ?? ((attempt, returnMs) => backoff(attempt, { first: Math.max(300, returnMs) }));
     this.clock = options.clock ?? (() => performance.now());
     /** When something last came from the router, by the clock. */
     this.heard = 0;
@@ -86,7 +74,7 @@ export class Supervisor {
     if (this.#running) return;
     this.#running = true;
     this.#attempts = 0;
-    this.#open();
+    void this.#open();
   }
 
   /** Says goodbye; what was sent before still goes out. `start` may follow at any time. */
@@ -100,62 +88,87 @@ export class Supervisor {
   restart({ silent = false, now = false } = {}) {
     if (!this.#running) return;
     if (now) this.#attempts = 0;
-    const had = this.#connection !== null;
-    clearTimeout(this.#timer);
     this.#drop(false);
-    if (had) this.options.onDown({ silent, denied: null, attempts: this.#attempts });
-    if (now) this.#open();
-    else this.#again();
+    this.options.onDown({ silent, denied: null, attempts: this.#attempts });
+    // Many may have got their network back in this very moment.
+    this.#again(now && !this.returnMs ? 0 : undefined);
   }
 
-  #open() {
+  async #open(fresh = false) {
+    const attempt = (this.#attempt = {});
     clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => this.restart({ silent: true }), this.limitMs);
+    try {
+      const login = await this.options.login(fresh);
+      if (attempt === this.#attempt && this.#running) this.#join(login);
+    } catch (error) {
+      if (attempt === this.#attempt && this.#running) this.#ended(CallError.from(error).code === 'denied' ? 'denied' : null);
+    }
+  }
+
+  /** @param {Login} login */
+  #join({ extra, authid, token }) {
     const connection = new autobahn.Connection({
       transports: [{ type: 'websocket', url: this.options.url, serializers: [new autobahn.serializer.JSONSerializer()] }],
       realm: this.options.realm ?? 'formlock',
-      authmethods: ['anonymous'],
-      authextra: this.options.extra(),
+      authmethods: [token === undefined ? 'anonymous' : 'ticket'],
+      authid,
+      authextra: extra,
+      onchallenge: () => token ?? '',
       max_retries: 0,
       use_deferred: deferred,
       on_user_error: report,
       on_internal_error: () => {}, // a socket that could not be made; onclose says the rest
     });
     this.#connection = connection;
-    connection.onopen = (session) => {
+    connection.onopen = (session, welcome) => {
       clearTimeout(this.#timer);
       this.#session = session;
       this.#attempts = 0;
+      this.#refreshed = false;
+      this.returnMs = Number(welcome.authextra?.return_ms) || 0;
       this.heard = this.clock();
-      this.options.onUp();
+      this.options.onUp(welcome);
     };
-    connection.onclose = (_reason, details) => {
+    connection.onclose = (_reason, { reason }) => {
       if (this.#connection !== connection) return true;
-      const denied = details.reason && FINAL.has(details.reason) ? details.reason : null;
-      clearTimeout(this.#timer);
+      const denied = reason && FINAL.has(reason) ? reason : null;
       this.#forget();
-      if (denied) this.#running = false;
-      this.options.onDown({ silent: false, denied, attempts: this.#attempts });
-      if (this.#running && this.#connection === null) this.#again();
+      if (denied && this.options.renewable && !this.#refreshed) {
+        this.#refreshed = true; // only what refuses a fresh token refuses us
+        void this.#open(true);
+      } else {
+        this.#ended(denied);
+      }
       return true;
     };
-    this.#timer = setTimeout(() => this.restart({ silent: true }), this.limitMs);
     connection.open();
   }
 
-  #again() {
+  /** @param {string | null} denied why trying again is of no use */
+  #ended(denied) {
     clearTimeout(this.#timer);
-    this.#timer = setTimeout(() => this.#open(), this.wait(this.#attempts));
+    if (denied) this.#running = false;
+    const attempt = this.#attempt;
+    this.options.onDown({ silent: false, denied, attempts: this.#attempts });
+    if (this.#running && attempt === this.#attempt) this.#again();
+  }
+
+  /** @param {number} [wait] milliseconds */
+  #again(wait = this.wait(this.#attempts, this.returnMs)) {
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => void this.#open(), wait);
     this.#attempts += 1;
   }
 
   /** @param {boolean} politely with a GOODBYE first */
   #drop(politely) {
     const connection = this.#connection;
+    const joined = this.#session?.isOpen;
+    this.#forget();
     if (!connection) return;
     connection.onopen = connection.onclose = null;
-    const joined = this.#session?.isOpen;
-    const transport = connection.transport;
-    this.#forget();
+    const { transport } = connection;
     try {
       if (politely && joined) connection.close();
     } catch {
@@ -164,11 +177,12 @@ export class Supervisor {
     // AutobahnJS sends after an await: let the microtasks of what was said so far pass before the socket is closed behind them.
     void (async () => {
       for (let turn = 0; turn < 4; turn += 1) await null;
-      transport.close?.();
+      transport?.close?.();
     })();
   }
 
   #forget() {
+    this.#attempt = {};
     this.#connection = null;
     this.#session = null;
     for (const abort of this.#pending.slice()) abort(new CallError('closed'));
@@ -177,20 +191,22 @@ export class Supervisor {
   /**
    * Calls, again and again while the error says that it may succeed in a moment and the session lasts.
    * @param {string} procedure @param {object} facts keyword arguments
+   * @param {{limitMs?: number, signal?: AbortSignal}} [how] `limitMs`: for each try; `signal`: no further try
    * @returns {Promise<{value: Record<string, unknown>, sent: number}>} `sent`: when the call that was answered was sent, by the clock
    */
-  async call(procedure, facts) {
+  async call(procedure, facts, { limitMs = this.limitMs, signal } = {}) {
     const session = this.#session;
     for (let attempt = 0; ; attempt += 1) {
       const sent = this.clock();
       try {
-        const value = await this.#limited(session, () => /** @type {import('autobahn').Session} */ (session).call(procedure, [], facts));
+        const value = await this.#limited(session, () => /** @type {import('autobahn').Session} */ (session).call(procedure, [], facts), limitMs);
         return { value: /** @type {Record<string, unknown>} */ (value), sent };
       } catch (reason) {
         const error = CallError.from(reason);
-        if (!RETRY.has(error.code)) throw error;
+        if (!RETRY.has(error.code) || signal?.aborted) throw error;
       }
       await this.#limited(session, () => new Promise((resolve) => setTimeout(resolve, 50 + backoff(attempt, { first: 200, most: 5000 }))), Infinity);
+      if (signal?.aborted) throw new CallError('ended');
     }
   }
 

@@ -1,17 +1,21 @@
 // The state machine of one form as the browser sees it: step(state, input, now) -> {state, effects}, and nothing else. No clock, no network.
 //
 //                     connected, first snapshot
-//      connecting ───────────────┬──────────────────► free ◄───────────── done, released
+//      connecting ───────────────┬──────────────────► free ◄───────────── done, released, answered 'release'
 //          ▲                     │                    │  ▲
 //          │ link lost           │               edit │  │ released
 //          │ (viewers)           ▼                    ▼  │
-//          │                  locked ◄─ refused ── (asking) ─ granted ─► mine
-//          │                                                             │ ▲
-//          │     own clock at sent + lease_ms, pause, link lost for long │ │ renewed
-//          │                                                             ▼ │
-//       offline ◄── the browser says so (not while mine is certain) ──► stale
-//                                                                        │
-//      lost ◄── the service says so, and only it ────────────────────────┘ (or straight from mine)
+//          │                  locked ◄─ refused ── (asking) ─ granted ─► mine ◄──────────► asked
+//          │                   │  ▲                   │                  ▲ │ ▲   somebody asks, answered
+//          │                   │  │ takeover granted ─┼──────────────────┘ │ │
+//          │              edit │  │ done, the turn    │ queued             │ │ renewed
+//          │       (with wait) ▼  │ has passed        ▼                    │ │
+//          │                  queued ◄──────────────(asking)               │ │
+//          │                   └─ granted: the turn, confirmed by a renewal ┤ │
+//          │     own clock at sent + lease_ms, pause, link lost for long    ▼ │
+//       offline ◄── the browser says so (not while mine is certain) ──────► stale
+//                                                                           │
+//      lost ◄── the service says so, and only it ───────────────────────────┘ (or straight from mine)
 //
 // What is shown is never more optimistic than the lease. It counts from the moment the call was SENT, so this side gives up first:
 // the service promises lease_ms from when it RECEIVED the call. `stale` shuts the fields and keeps the token, which has to be proved
@@ -20,7 +24,7 @@
 // Where the application claims a grant in its own database (`claims`), `mine` comes after the claim: what the fields show must be read
 // behind it (docs/explanation/late-saves.md).
 //
-// Queue and requests (`queued`, `asked`) will be two more names and inputs; the order of the questions in `nameOf` is the place.
+// Line, questions and takeovers have their rules in contest.js; where those are loaded, they are given to `step`.
 
 /** How long a lost connection may go unnoticed by the person. Far below the 10 s for which the service keeps even a contended lock. */
 export const BLIP_MS = 2000;
@@ -30,11 +34,13 @@ export const PAUSE_MS = 10_000;
 export const ASK_MS = 1500;
 /** While the holder's connection is interrupted: nobody is told when it is back, so ask. */
 export const GRACE_ASK_MS = 4000;
+/** These events tell what is so; all others what is new, with a rev of its own. */
+const CURRENT = ['subscribed', 'locked', 'viewers', 'granted'];
 
-/** @typedef {'connecting'|'free'|'mine'|'locked'|'stale'|'lost'|'offline'} Name */
+/** @typedef {'connecting'|'free'|'mine'|'locked'|'queued'|'asked'|'stale'|'lost'|'offline'} Name */
 /** @typedef {{user: string, name: string}} Person */
 /**
- * The public state of a form, as in every lock event and in the answer of `status`.
+ * The public state of a form, as in every lock event and in the answer of `status`. What is not the case is not there.
  * @typedef {object} Snapshot
  * @property {'free'|'held'|'grace'} state
  * @property {Person | null} holder
@@ -44,12 +50,30 @@ export const GRACE_ASK_MS = 4000;
  * @property {number | null} [token]
  * @property {string} epoch
  * @property {number} rev
+ * @property {(Person & {form: string, mode: string, token: number})[]} [holders] several hold it or its sections, or one holds it shared
+ * @property {(Person & {number: number})[]} [waiters] who stands in line, in their order
+ * @property {boolean} [machine] a machine holds it
+ * @property {number} [idle_ms] for so long the holder has done nothing
+ * @property {number} [until_ms] a long lock, for so much longer
+ * @property {(Person & {number: number, note: string})[]} [asks] who asks for it
+ * @property {number | null} [answer_in_ms] how long the holder has to answer them
+ * @property {number} [kept_ms] the holder has said that it needs it for so much longer
+ * @property {Person & {reason: string, in_ms: number}} [handover] who has the form at the latest then
+ * @property {Person[]} [viewers] who has it open, the first 50; kept from the last event that said so
+ * @property {number} [viewer_count]
  */
 /**
  * What we hold. `until`: own clock; `sent`: when the proof of it was sent; `proven`: nothing has happened since that could make it untrue;
- * `claim`: how far the application's claim of this token has come; `receipt`: the newest, for the application.
- * @typedef {{token: number, sent: number, until: number, renewMs: number, proven: boolean, renewing: boolean, receipt: string | null, claim: 'due'|'asked'|'done', resumed: boolean}} Grant
+ * `claim`: how far the application's claim of this token has come; `receipt`: the newest, for the application; `from`: what the person is
+ * shown until it counts for the first time, then null.
+ * @typedef {{token: number, sent: number, until: number, renewMs: number, proven: boolean, renewing: boolean, receipt: string | null, claim: 'due'|'asked'|'done', from: Name | null}} Grant
  */
+/**
+ * A call that has not got its end: without an answer so far, or in line as `number`, known since `rev`. With `take` it takes over, from
+ * the holder of the token `expected`; `line`: the place in line that is kept meanwhile.
+ * @typedef {{rid: string, resume: null | 'reload' | 'return', wait: boolean, take: {expected: number, reason: string} | null, line: Asking | null, number: number | null, position: number, rev: number}} Asking
+ */
+/** How a grant ended. `at`: own clock. @typedef {{holder: Person | null, cause: string | null, by: Person | null, reason: string | null, token: number | null, at: number}} Loss */
 /**
  * @typedef {object} State
  * @property {Name} name what the person is shown
@@ -64,92 +88,122 @@ export const GRACE_ASK_MS = 4000;
  * @property {number} rev
  * @property {number | null} askAt when to call `status`
  * @property {Grant | null} grant
- * @property {{rid: string, resume: null | 'reload' | 'return'} | null} asking a lock call without an answer so far
- * @property {{token: number, rid: string} | null} releasing an unlock call without an answer so far
- * @property {{holder: Person | null, cause: string | null} | null} lost
- * @property {{token: number | null} | null} left what was held, or still asked for, when the page was left
+ * @property {Asking | null} asking
+ * @property {number | null} place in line: 1 is next
+ * @property {number | null} question the number of our own question to the holder, while it is open
+ * @property {{token: number, rid: string, answer: boolean} | null} releasing an unlock call (or an answer that gives up) without an answer so far
+ * @property {Loss | null} lost
+ * @property {{by: Person | null, reason: string | null} | null} taken what a `takeover` has told, until it is seen who has the form
+ * @property {{by: Person, reason: string, until: number} | null} handover we hold it, and somebody else has it at the latest then (own clock)
+ * @property {number | null} ending own clock: the longest time to hold it ends then
+ * @property {{token: number | null, wait: boolean} | null} left what was held, or still asked for, when the page was left
  * @property {boolean} changed somebody else may have held the form between two of our grants
- * @property {string | null} problem the service's name for why the last attempt failed, e.g. `not_allowed`
+ * @property {string | null} problem the service's name for why the last attempt failed, e.g. `not_allowed`; or `claim`, `turn_passed`, `denied`
  * @property {boolean} probed the service wants a sign of life for a grant whose answer is still on its way
  * @property {boolean} claims whether the application claims each grant before it counts
  * @property {string | null} me this user
+ * @property {string[] | null} rights on this form, as far as the service has told them
  * @property {boolean} sameUser the holder is this user in another tab
+ * @property {boolean} otherTab and that is a tab of this browser, which can be asked for its text
+ * @property {boolean} part the form is a section of a record, whose events are not told here: gaps in rev mean nothing
  */
 /**
- * @typedef {{type: 'connected'}
+ * @typedef {{type: 'connected', me?: string, rights?: string[] | null}
  *   | {type: 'disconnected', silent?: boolean}
  *   | {type: 'offline'} | {type: 'online'}
  *   | {type: 'snapshot', snapshot: Snapshot}
- *   | {type: 'event', status: string, cause?: string | null, snapshot: Snapshot}
+ *   | {type: 'event', status: string, snapshot: Snapshot, cause?: string | null, by?: Person | null, reason?: string | null, number?: number, in_ms?: number}
  *   | {type: 'probe'}
- *   | {type: 'edit', rid: string, resume?: 'reload' | 'return'}
+ *   | {type: 'edit', rid: string, resume?: 'reload' | 'return', wait?: boolean}
+ *   | {type: 'take over', rid: string, reason: string}
  *   | {type: 'granted', rid: string, sent: number, grant: Proof}
+ *   | {type: 'queued', rid: string, number: number, position: number, rev: number}
  *   | {type: 'refused', rid: string, snapshot: Snapshot | null, sameUser: boolean}
  *   | {type: 'failed', rid: string, problem: string}
  *   | {type: 'renewing'} | {type: 'unanswered'}
  *   | {type: 'renewed', sent: number, grant: Proof}
  *   | {type: 'renewal lost', token: number, holder: Person | null}
  *   | {type: 'claimed', token: number} | {type: 'claim failed', token: number, rid: string}
- *   | {type: 'done', rid: string} | {type: 'unlocked', rid: string, rev: number | null}
+ *   | {type: 'question', number: number | null}
+ *   | {type: 'done', rid: string, answer?: boolean} | {type: 'unlocked', rid: string, rev: number | null}
  *   | {type: 'left', rid: string} | {type: 'came back', rid: string}
+ *   | {type: 'other tab', holds: boolean}
  *   | {type: 'denied', problem: string}
  *   | {type: 'tick'}} Input
  */
 /** @typedef {{token: number, epoch: string, rev: number, lease_ms: number, renew_ms: number, receipt?: string}} Proof */
 /**
- * @typedef {{do: 'status'} | {do: 'renew'}
- *   | {do: 'lock', rid: string}
+ * @typedef {{do: 'status'} | {do: 'renew'} | {do: 'leave queue'}
+ *   | {do: 'lock', rid: string, wait: boolean, take: {expected: number, reason: string} | null}
  *   | {do: 'claim', token: number}
- *   | {do: 'unlock', rid: string, token: number, leaving: boolean}} Effect
+ *   | {do: 'unlock', rid: string, token: number, leaving: boolean, answer: boolean}} Effect
  */
 /** @typedef {{state: State, effects: Effect[]}} Step */
 
-/** @param {number} now @param {string | null} [me] this user @returns {State} */
-export function start(now, me = null) {
+/** @param {number} now @param {string | null} [me] this user @param {boolean} [part] the form is a section @returns {State} */
+export function start(now, me = null, part = false) {
   return {
     name: 'connecting', seen: now, woke: now, link: false, doubt: null, network: true,
     snapshot: null, snapshotAt: now, epoch: null, rev: 0, askAt: null,
-    grant: null, asking: null, releasing: null, lost: null, left: null,
-    changed: false, problem: null, probed: false, claims: false, me, sameUser: false,
+    grant: null, asking: null, place: null, question: null, releasing: null,
+    lost: null, taken: null, handover: null, ending: null, left: null,
+    changed: false, problem: null, probed: false, claims: false, me, rights: null, sameUser: false, otherTab: false, part,
   };
 }
 
 /**
  * One input. The given state is not changed.
- * @param {State} before @param {Input} input @param {number} now own clock in milliseconds, never going back @returns {Step}
+ * @param {State} before @param {Input} input @param {number} now own clock in milliseconds, never going back
+ * @param {typeof import('./contest.js') | null} [contest] its rules, where they are loaded @returns {Step}
  */
-export function step(before, input, now) {
-  const state = { ...before, grant: before.grant && { ...before.grant }, seen: now };
+export function step(before, input, now, contest = null) {
+  const s = { ...before, grant: before.grant && { ...before.grant }, asking: copy(before.asking), seen: now };
   /** @type {Effect[]} */
   const effects = [];
   if (now - before.seen >= PAUSE_MS) {
     // Before anything else: who slept knows nothing. Not even from an answer that waited in the socket meanwhile.
-    state.woke = now;
-    if (state.grant) state.grant.renewing = false;
-    doubt(state, effects);
+    s.woke = now;
+    if (s.grant) s.grant.renewing = false;
+    doubt(s, effects);
   }
-  apply(state, input, now, effects);
-  if (state.grant && state.grant.proven && now >= state.grant.until) doubt(state, effects);
-  if (state.grant && state.grant.proven && state.doubt !== null && now >= state.doubt) state.grant.proven = false;
-  if (state.link && state.askAt === null && state.snapshot?.state === 'grace') state.askAt = now + GRACE_ASK_MS;
-  state.name = nameOf(state, now);
-  return { state, effects };
+  apply(s, input, now, effects, contest);
+  contest?.settle(s, now, effects);
+  const { grant } = s;
+  if (grant?.proven && now >= grant.until) doubt(s, effects);
+  if (grant?.proven && s.doubt !== null && now >= s.doubt) grant.proven = false;
+  if (s.link && s.askAt === null && s.snapshot?.state === 'grace') s.askAt = now + GRACE_ASK_MS;
+  if (!grant) s.ending = null;
+  s.name = nameOf(s, now);
+  if (grant && holds(s.name)) grant.from = null;
+  return { state: s, effects };
+}
+
+/** @param {Asking | null} asking @returns {Asking | null} */
+function copy(asking) {
+  return asking && { ...asking, line: copy(asking.line) };
+}
+
+/** Whether the person is editing, in a state of that name. @param {Name} name */
+export function holds(name) {
+  return name === 'mine' || name === 'asked';
 }
 
 /** @param {State} s @param {number} now @returns {Name} */
 function nameOf(s, now) {
+  const { grant, snapshot } = s;
   if (s.lost) return 'lost';
-  if (s.grant && s.grant.proven && s.grant.claim === 'done') return 'mine';
+  if (grant?.proven && grant.claim === 'done') return snapshot?.asks?.length ? 'asked' : 'mine';
   if (!s.network) return 'offline';
-  if (s.grant && !s.grant.proven) return 'stale';
-  if (s.grant) return s.grant.resumed ? 'connecting' : 'free'; // as while it was asked for: the claim is part of asking
+  if (grant && grant.from !== 'queued') return grant.proven ? (grant.from ?? 'free') : 'stale'; // the claim is part of asking
   const linked = s.link || (s.doubt !== null && now < s.doubt);
-  if (!linked || !s.snapshot || s.asking?.resume) return 'connecting';
-  return s.snapshot.state === 'free' ? 'free' : 'locked';
+  if (!linked || !snapshot || s.asking?.resume) return 'connecting';
+  if (s.place !== null || grant) return 'queued';
+  return snapshot.state === 'free' ? 'free' : 'locked';
 }
 
-/** @param {State} s @param {Input} input @param {number} now @param {Effect[]} effects */
-function apply(s, input, now, effects) {
+/** @param {State} s @param {Input} input @param {number} now @param {Effect[]} effects @param {typeof import('./contest.js') | null} contest */
+function apply(s, input, now, effects, contest) {
+  const { grant } = s;
   switch (input.type) {
     case 'connected':
       s.link = true;
@@ -157,12 +211,14 @@ function apply(s, input, now, effects) {
       s.doubt = null;
       s.problem = null;
       s.askAt = now + ASK_MS;
-      if (s.grant) {
-        s.grant.renewing = false;
+      s.me = input.me ?? s.me;
+      s.rights = input.rights ?? s.rights;
+      if (grant) {
+        grant.renewing = false;
         renew(s, effects);
       }
       if (s.releasing) effects.push({ do: 'unlock', ...s.releasing, leaving: false });
-      if (s.asking) effects.push({ do: 'lock', rid: s.asking.rid });
+      sendAsking(s, effects);
       return;
 
     case 'disconnected':
@@ -172,7 +228,7 @@ function apply(s, input, now, effects) {
       else if (s.link) s.doubt = now + BLIP_MS;
       s.link = false;
       s.askAt = null;
-      if (s.grant) s.grant.renewing = false;
+      if (grant) grant.renewing = false;
       return;
 
     case 'online':
@@ -183,56 +239,67 @@ function apply(s, input, now, effects) {
       s.problem = input.problem;
       return;
 
+    case 'other tab':
+      s.otherTab = input.holds && s.sameUser;
+      return;
+
     case 'snapshot':
-      if (input.snapshot.epoch !== s.epoch || input.snapshot.rev >= s.rev) take(s, input.snapshot, null, now);
+      if (input.snapshot.epoch !== s.epoch || input.snapshot.rev >= s.rev) take(s, input.snapshot, now);
       s.askAt = null;
       return;
 
-    case 'event':
-      if (input.snapshot.epoch !== s.epoch && s.epoch !== null) {
+    case 'event': {
+      const { status, snapshot } = input;
+      if (snapshot.epoch !== s.epoch && s.epoch !== null) {
         effects.push({ do: 'status' }); // history was lost, or this event is older than that: only the service knows
         return;
       }
-      if (input.status === 'edit' || input.status === 'released') {
-        if (s.epoch !== null && input.snapshot.rev <= s.rev) return;
-        if (s.epoch !== null && input.snapshot.rev > s.rev + 1) effects.push({ do: 'status' });
-      } else if (input.snapshot.rev < s.rev) {
-        return;
+      if (CURRENT.includes(status)) {
+        if (snapshot.rev < s.rev) return;
+      } else if (s.epoch !== null) {
+        if (snapshot.rev <= s.rev) return;
+        if (snapshot.rev > s.rev + 1 && !s.part) effects.push({ do: 'status' });
       }
       s.askAt = null;
-      take(s, input.snapshot, input.cause ?? null, now);
+      contest?.apply(s, input, now, effects);
+      if (status === 'takeover') s.taken = { by: input.by ?? null, reason: input.reason ?? null };
+      if (status === 'ending') s.ending = now + (input.in_ms ?? 0);
+      take(s, snapshot, now, status === 'takeover' ? status : (input.cause ?? null));
       return;
+    }
 
     case 'probe':
       if (s.asking) s.probed = true; // it has overtaken the answer that tells us of our grant
-      if (s.grant) {
-        s.grant.renewing = true; // at once, even if one is under way: the service waits for a sign from now
+      if (grant) {
+        grant.renewing = true; // at once, even if one is under way: the service waits for a sign from now
         effects.push({ do: 'renew' });
       }
       return;
 
     case 'edit':
-      if (s.grant || s.asking) return;
-      s.lost = null;
+      if (grant) return;
+      // Who has asked already, and now wants to wait, asks on.
+      if (s.asking && (!input.wait || s.asking.wait)) return;
+      s.asking ??= { rid: input.rid, resume: input.resume ?? null, wait: false, take: null, line: null, number: null, position: 0, rev: 0 };
+      s.asking.wait = input.wait ?? false;
+      s.lost = s.taken = s.problem = null;
       s.changed = false;
-      s.problem = null;
-      s.asking = { rid: input.rid, resume: input.resume ?? null };
-      if (s.link) effects.push({ do: 'lock', rid: input.rid });
+      sendAsking(s, effects);
       return;
 
     case 'granted': {
-      if (s.asking?.rid !== input.rid) {
+      const { asking } = s;
+      if (asking?.rid !== input.rid) {
         // Nobody waits for it any more (the page was left, or the person cancelled): give it back, unless it is what we hold anyway, or
         // what the next attempt is about to be answered with.
-        if (!s.asking && input.grant.token !== s.grant?.token) effects.push({ do: 'unlock', rid: input.rid, token: input.grant.token, leaving: false });
+        if (!asking && input.grant.token !== grant?.token) effects.push({ do: 'unlock', rid: input.rid, token: input.grant.token, leaving: false, answer: false });
         return;
       }
-      const resumed = s.asking.resume !== null;
-      s.changed = s.asking.resume === 'return' && Boolean(s.left?.token) && s.left?.token !== input.grant.token;
-      s.asking = null;
-      s.left = null;
-      s.problem = null;
-      hold(s, input.grant, input.sent, now, effects, resumed);
+      s.changed = asking.resume === 'return' && Boolean(s.left?.token) && s.left?.token !== input.grant.token;
+      if (asking.line) effects.push({ do: 'leave queue' }); // it has passed the line
+      const from = asking.resume ? 'connecting' : asking.take ? 'locked' : asking.number !== null ? 'queued' : 'free';
+      s.asking = s.left = s.problem = s.ending = null;
+      hold(s, input.grant, input.sent, now, effects, from);
       if (s.probed) renew(s, effects);
       s.probed = false;
       return;
@@ -240,56 +307,60 @@ function apply(s, input, now, effects) {
 
     case 'refused': {
       if (s.asking?.rid !== input.rid) return;
-      const returned = s.asking.resume === 'return' && Boolean(s.left?.token); // the person was typing here before: to them it is a loss, not a refusal
+      const returned = s.asking.resume === 'return' && s.left?.token; // the person was typing here before: to them it is a loss, not a refusal
+      const passed = s.asking.number !== null;
+      const holder = input.snapshot?.holder ?? null;
       s.asking = null;
-      s.left = null;
-      if (input.snapshot && (input.snapshot.epoch !== s.epoch || input.snapshot.rev >= s.rev)) take(s, input.snapshot, null, now);
+      if (input.snapshot && (input.snapshot.epoch !== s.epoch || input.snapshot.rev >= s.rev)) take(s, input.snapshot, now);
       s.sameUser ||= input.sameUser;
-      if (returned) s.lost = { holder: input.snapshot?.holder ?? null, cause: null };
+      if (returned) s.lost = { holder, cause: null, by: null, reason: null, token: returned, at: now };
+      if (passed) s.problem = 'turn_passed';
+      s.left = null;
       if (!input.snapshot) effects.push({ do: 'status' });
       return;
     }
 
     case 'failed':
       if (s.asking?.rid !== input.rid) return;
-      s.asking = null;
+      s.asking = s.asking.line;
       s.left = null;
       s.problem = input.problem;
       effects.push({ do: 'status' });
       return;
 
     case 'renewing':
-      if (s.grant) s.grant.renewing = true;
+      if (grant) grant.renewing = true;
       return;
 
     case 'unanswered':
-      if (s.grant) s.grant.renewing = false;
+      if (grant) grant.renewing = false;
       return;
 
     case 'renewed':
-      if (s.grant && s.grant.token === input.grant.token) hold(s, input.grant, input.sent, now, effects, s.grant.resumed);
+      if (grant?.token === input.grant.token) hold(s, input.grant, input.sent, now, effects, grant.from);
       return;
 
     case 'claimed':
-      if (s.grant && s.grant.token === input.token) s.grant.claim = 'done';
+      if (grant?.token === input.token) grant.claim = 'done';
       return;
 
     case 'claim failed':
-      if (s.grant?.token !== input.token) return;
-      release(s, input.rid, effects);
+      if (grant?.token !== input.token) return;
+      release(s, input.rid, false, effects);
       s.problem = 'claim';
       return;
 
     case 'renewal lost':
-      if (s.grant && s.grant.token === input.token) lose(s, input.holder, null, effects);
+      if (grant?.token !== input.token) return;
+      lose(s, input.holder, null, now);
+      effects.push({ do: 'status' });
       return;
 
     case 'done':
-      s.asking = null;
-      s.left = null;
-      s.lost = null;
+      if ((s.asking?.wait || s.asking?.line) && s.link) effects.push({ do: 'leave queue' }); // without a line the place ends by itself
+      s.asking = s.left = s.lost = null;
       s.changed = false;
-      release(s, input.rid, effects);
+      release(s, input.rid, input.answer ?? false, effects);
       return;
 
     case 'unlocked':
@@ -300,18 +371,19 @@ function apply(s, input, now, effects) {
 
     case 'left':
       // A grant that is still under way has no token yet to be given back: the service's grace ends it, or the page that comes back
-      // gets it. An unlock without an answer is said again then.
-      if (s.grant || s.asking) s.left = { token: s.grant?.token ?? s.left?.token ?? null };
-      if (s.left?.token) effects.push({ do: 'unlock', rid: input.rid, token: s.left.token, leaving: true });
-      s.grant = null;
-      s.asking = null;
+      // gets it. So does a place in line. An unlock without an answer is said again then.
+      if (grant || s.asking) s.left = { token: grant?.token ?? s.left?.token ?? null, wait: s.asking?.wait ?? false };
+      if (s.left?.token) effects.push({ do: 'unlock', rid: input.rid, token: s.left.token, leaving: true, answer: false });
+      s.grant = s.asking = s.doubt = s.snapshot = null;
       s.link = false;
-      s.doubt = null;
-      s.snapshot = null;
       return;
 
     case 'came back':
-      if (s.left && !s.asking) s.asking = { rid: input.rid, resume: 'return' };
+      if (s.left && !s.asking) s.asking = { rid: input.rid, resume: 'return', wait: s.left.wait, take: null, line: null, number: null, position: 0, rev: 0 };
+      return;
+
+    default:
+      contest?.apply(s, input, now, effects);
       return;
 
     case 'tick':
@@ -319,7 +391,7 @@ function apply(s, input, now, effects) {
         s.askAt = s.snapshot ? null : now + ASK_MS * 4;
         effects.push({ do: 'status' });
       }
-      if (s.grant && now >= s.grant.sent + (s.grant.proven ? s.grant.renewMs : ASK_MS)) renew(s, effects);
+      if (grant && now >= grant.sent + (grant.proven ? grant.renewMs : ASK_MS)) renew(s, effects);
   }
 }
 
@@ -331,30 +403,35 @@ function doubt(s, effects) {
 }
 
 /** @param {State} s @param {Effect[]} effects */
-function renew(s, effects) {
+export function renew(s, effects) {
   if (!s.grant || !s.link || s.grant.renewing) return;
   s.grant.renewing = true;
   effects.push({ do: 'renew' });
 }
 
-/** Give back what is held. @param {State} s @param {string} rid @param {Effect[]} effects */
-function release(s, rid, effects) {
+/** What is asked for, said again with every connection. @param {State} s @param {Effect[]} effects */
+export function sendAsking(s, effects) {
+  for (let asking = s.asking; asking && s.link; asking = asking.line) effects.push({ do: 'lock', rid: asking.rid, wait: asking.wait, take: asking.take });
+}
+
+/** Give back what is held. @param {State} s @param {string} rid @param {boolean} answer to those who ask @param {Effect[]} effects */
+function release(s, rid, answer, effects) {
   if (!s.grant) return;
-  s.releasing = { token: s.grant.token, rid };
+  s.releasing = { token: s.grant.token, rid, answer };
   s.grant = null;
   if (s.snapshot) s.snapshot = freed(s.snapshot);
   if (s.link) effects.push({ do: 'unlock', ...s.releasing, leaving: false });
 }
 
-/** @param {State} s @param {Proof} proof @param {number} sent @param {number} now @param {Effect[]} effects @param {boolean} resumed */
-function hold(s, proof, sent, now, effects, resumed) {
+/** @param {State} s @param {Proof} proof @param {number} sent @param {number} now @param {Effect[]} effects @param {Name | null} from */
+function hold(s, proof, sent, now, effects, from) {
   const until = sent + proof.lease_ms;
   const proven = s.link && now < until && sent >= s.woke;
   const claim = s.grant?.token === proof.token ? s.grant.claim : s.claims ? 'due' : 'done';
   const receipt = proof.receipt ?? s.grant?.receipt ?? null;
-  s.grant = { token: proof.token, sent, until, renewMs: proof.renew_ms, proven, renewing: false, receipt, claim, resumed };
-  s.lost = null;
-  s.sameUser = false;
+  s.grant = { token: proof.token, sent, until, renewMs: proof.renew_ms, proven, renewing: false, receipt, claim, from };
+  s.lost = s.taken = null;
+  s.sameUser = s.otherTab = false;
   if (proof.epoch !== s.epoch || proof.rev > s.rev) {
     s.epoch = proof.epoch;
     s.rev = proof.rev;
@@ -367,26 +444,33 @@ function hold(s, proof, sent, now, effects, resumed) {
   }
 }
 
-/** @param {State} s @param {Person | null} holder @param {string | null} cause @param {Effect[]} [effects] */
-function lose(s, holder, cause, effects) {
+/** @param {State} s @param {Person | null} holder who has it now @param {string | null} cause @param {number} now */
+function lose(s, holder, cause, now) {
+  const { grant, taken } = s;
   s.grant = null;
-  s.lost = { holder, cause };
-  effects?.push({ do: 'status' });
+  if (grant?.from === 'queued') s.problem = 'turn_passed'; // it was never open for us
+  else s.lost = { holder: holder ?? taken?.by ?? null, cause: taken ? 'takeover' : cause, by: taken?.by ?? null, reason: taken?.reason ?? null, token: grant?.token ?? null, at: now };
 }
 
-/** A newer public state. @param {State} s @param {Snapshot} snapshot @param {string | null} cause @param {number} now */
-function take(s, snapshot, cause, now) {
+/** A newer public state. @param {State} s @param {Snapshot} snapshot @param {number} now @param {string | null} [cause] */
+function take(s, snapshot, now, cause = null) {
+  const { grant, releasing } = s;
   s.epoch = snapshot.epoch;
   s.rev = snapshot.rev;
   s.snapshotAt = now;
-  const held = snapshot.state !== 'free';
-  const releasing = s.releasing !== null && held && snapshot.token === s.releasing.token;
-  s.snapshot = releasing ? freed(snapshot) : snapshot;
-  s.sameUser = s.me !== null && s.snapshot.holder?.user === s.me;
-  if (s.grant && !(held && snapshot.token === s.grant.token)) lose(s, held ? snapshot.holder : null, cause);
+  const shown = releasing !== null && snapshot.token === releasing.token && !snapshot.holders ? freed(snapshot) : snapshot;
+  s.snapshot = { ...(s.snapshot && { viewers: s.snapshot.viewers, viewer_count: s.snapshot.viewer_count }), ...shown };
+  s.sameUser = s.me !== null && shown.holder?.user === s.me;
+  s.otherTab &&= s.sameUser;
+  if (grant && !isOurs(snapshot, grant.token)) lose(s, snapshot.state === 'free' ? null : snapshot.holder, cause, now);
+}
+
+/** @param {Snapshot} snapshot @param {number} token */
+function isOurs(snapshot, token) {
+  return snapshot.state !== 'free' && (snapshot.token === token || Boolean(snapshot.holders?.some((holder) => holder.token === token)));
 }
 
 /** @param {Snapshot} snapshot @returns {Snapshot} */
-function freed(snapshot) {
-  return { ...snapshot, state: 'free', holder: null, since_ms: null, expires_in_ms: null, note: null };
+function freed({ epoch, rev, token, waiters }) {
+  return { state: 'free', holder: null, since_ms: null, expires_in_ms: null, note: null, token, epoch, rev, ...(waiters && { waiters }) };
 }

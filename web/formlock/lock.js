@@ -1,7 +1,10 @@
 // FormLock: one form. It turns the effects of lease.js into calls, and answers and events into its inputs.
-import { CallError } from './connect.js';
-import { start, step } from './lease.js';
+import { CallError } from './errors.js';
+import { holds, start, step } from './lease.js';
 import { randomId } from './tab.js';
+
+/** A takeover is answered when the old holder has brought its text into safety: as long as the policy gives it (`handover_ms`). */
+const TAKEOVER_MS = 120_000;
 
 /** @typedef {import('./lease.js').Snapshot} Snapshot */
 /** @typedef {import('./lease.js').State} State */
@@ -10,12 +13,18 @@ import { randomId } from './tab.js';
  * @typedef {object} Update
  * @property {string} form
  * @property {string} [epoch] @property {number} [seq] @property {string} [id]
+ * @property {number} [first] the first that it stands for, where several were folded into one
  * @property {Record<string, [unknown, unknown]>} [change_set]
  * @property {string | number} [version]
- * @property {string} [origin]
+ * @property {string} [origin] @property {string} [source] @property {{user: string, name: string}} [actor]
  * @property {Record<string, unknown> | string} [representation]
+ * @property {string} [reported] the backend's own word, when that is not `updated`
+ * @property {string[]} [redacted] rights that show more of it
+ * @property {number} [count] of a bulk change: how many records @property {string[]} [ids] and which, if that is known
  * @property {boolean} [missed] made here: some were missed and nobody knows them any more, the form may have changed
  */
+
+/** @typedef {{form: string, user: string, name: string, token: number, at: number, own: boolean}} KeptDraft */
 
 /**
  * Tells the application's database of a grant before it counts, and brings the contents that were read behind that into the form.
@@ -23,18 +32,36 @@ import { randomId } from './tab.js';
  * @callback Claim
  * @param {{token: number, receipt: string | null, signal: AbortSignal}} grant @returns {Promise<void>}
  */
+/** @typedef {import('./formlock-acts.js').Patience} Patience */
+/** @typedef {import('./formlock-acts.js').DraftFacts} DraftFacts */
 
-/** Fires `change` (the state, or facts of it, changed) and `updated` (`detail`: an Update that is not our own). */
+/** The rules that are loaded with it. @type {typeof import('./contest.js') | null} */
+let contest = null;
+
+async function acts() {
+  const loaded = await import('./formlock-acts.js');
+  ({ contest } = loaded);
+  return loaded;
+}
+
+/**
+ * Fires `change` (the state, or facts of it, changed), `updated` (`detail`: an Update that is not our own), `saved` (one that is), `bulk`
+ * (`detail`: an Update of many records, this one among them as far as is known), and each lock event of the service by its name (`asked`,
+ * `handover`, `viewers`, ...; `detail`: its facts).
+ */
 export class FormLock extends EventTarget {
-  /** @type {State} */ #state;
+  /** @type {Readonly<State>} */ #state;
   /** @type {(() => void) | null} */ #unsubscribe = null;
-  /** @type {{rid: string, resolve(): void, reject(error: Error): void}[]} */ #waiting = [];
+  /** @type {{rid: string, resolve(): void, reject(error: unknown): void}[]} */ #waiting = [];
+  /** @type {Promise<void> | null} the last unlock's call */ #parting = null;
   #asking = false;
-  #gone = false;
+  /** The last update that we know of. @type {import('./formlock-updates.js').Mark | null} */
+  last = null;
+  /** Whether it was forgotten by its client. */
+  gone = false;
   /** @type {Claim | null} */ #claim = null;
+  /** @type {string | undefined} */ #mode;
   #leaving = new AbortController();
-  /** @type {{epoch: string, seq: number} | null} the last update that we know of */ #last = null;
-  /** @type {Update[] | null} those that come while the missed ones are asked for */ #early = null;
 
   /** @param {import('./client.js').FormLockClient} client @param {string} form its topic */
   constructor(client, form) {
@@ -43,10 +70,14 @@ export class FormLock extends EventTarget {
     this.form = form;
     /** Text for the others while we hold the form. */
     this.note = '';
-    this.#state = start(client.clock(), client.identity().user);
+    /** Whether the user does something, as the page tells; null: nobody tells. @type {boolean | null} */
+    this.busy = null;
+    /** What is not saved yet, for another tab of the same user that is to go on with it; set by the page. @type {(() => unknown) | null} */
+    this.unsaved = null;
+    this.#state = start(client.clock(), client.me, client.uris.isSection(form));
   }
 
-  /** All facts; treat them as read only. */
+  /** All facts, frozen. */
   get state() {
     return this.#state;
   }
@@ -54,6 +85,11 @@ export class FormLock extends EventTarget {
   /** What the person is shown. */
   get name() {
     return this.#state.name;
+  }
+
+  /** Whether it is ours and proven: `mine`, or `asked`. */
+  get editing() {
+    return holds(this.#state.name);
   }
 
   /** The token while it is held, proven or not. @returns {number | null} */
@@ -69,30 +105,113 @@ export class FormLock extends EventTarget {
   /** How the application claims a grant; null: it does not. @param {Claim | null} claim */
   set claim(claim) {
     this.#claim = claim;
-    this.#state = { ...this.#state, claims: claim !== null };
+    this.#state = Object.freeze({ ...this.#state, claims: claim !== null });
   }
 
   get attached() {
     return this.#state.link;
   }
 
+  // -- what a person wants
+
   /**
-   * Ask for the lock. Resolves when it is ours; rejects with a CallError whose code is `form_locked`, `not_allowed`, ...
-   * @param {{resume?: 'reload'}} [options] @returns {Promise<void>}
+   * Ask for the lock. Resolves when it is ours; rejects with a CallError whose code is `form_locked`, `not_allowed`, `turn_passed`, ...,
+   * or with the signal's reason, and then it is no longer asked for. With `wait` it stands in line when somebody else has it.
+   * @param {{wait?: boolean, note?: string, mode?: 'exclusive' | 'shared', resume?: 'reload'} & Patience} [options] @returns {Promise<void>}
    */
-  lock(options = {}) {
-    if (this.name === 'mine') return Promise.resolve();
-    const rid = this.#state.asking?.rid ?? randomId();
-    return new Promise((resolve, reject) => {
-      this.#waiting.push({ rid, resolve, reject });
-      this.input({ type: 'edit', rid, ...options });
-    });
+  async lock({ wait = false, note, mode, resume, signal } = {}) {
+    if (wait) await acts();
+    if (this.editing) return;
+    if (note !== undefined) this.note = note;
+    this.#mode = mode;
+    await this.until({ type: 'edit', rid: this.#state.asking?.rid ?? randomId(), wait, resume }, signal);
   }
 
-  /** Editing has ended (saved or cancelled): the form is free for the others. */
-  done() {
-    this.input({ type: 'done', rid: randomId() });
+  /**
+   * Take it from its holder. As `lock`; also rejects with `conflict` when it has changed hands meanwhile.
+   * @param {{reason?: string, note?: string} & Patience} [options]
+   */
+  async takeover(options) {
+    return (await acts()).takeover(this, options);
   }
+
+  /**
+   * Go on here with what the same user edits in another tab. A tab of this browser is asked for its unsaved text first, for 1 s; the
+   * answer's `draft` is that text, as the other page's `unsaved` gave it, or null.
+   * @param {Patience} [options]
+   */
+  async moveHere(options) {
+    return (await acts()).moveHere(this, options);
+  }
+
+  /**
+   * Editing, asking or standing in line has ended (saved or cancelled): the form is free for the others. Never rejects.
+   * @param {{answer?: boolean}} [options] `answer`: it is given up for those who ask
+   * @returns {Promise<boolean>} whether the service knows; else it is told with the next connection
+   */
+  async done({ answer = false } = {}) {
+    this.#parting = null;
+    this.input({ type: 'done', rid: randomId(), answer });
+    await this.#parting;
+    return this.#state.releasing === null;
+  }
+
+  unlock() {
+    return this.done();
+  }
+
+  leaveQueue() {
+    return this.done();
+  }
+
+  /** Ask the holder for it. `free`: nobody was there to answer; else the time that the holder has. @param {{note?: string} & Patience} [options] */
+  async ask(options) {
+    return (await acts()).ask(this, options);
+  }
+
+  /** What the holder says to all who ask. `keep`: a new question runs out no sooner than in `keepMs`. @param {'release' | 'keep'} what @param {{keepMs?: number} & Patience} [options] */
+  async answer(what, options) {
+    return (await acts()).answer(this, what, options);
+  }
+
+  /** Bring unsaved text (JSON, at most 32 kB) into safety: before somebody takes over, or up to 10 minutes after the loss. `moved`: the form is another's now. @param {unknown} draft @param {Patience} [options] */
+  async handOver(draft, options) {
+    return (await acts()).handOver(this, draft, options);
+  }
+
+  /** The drafts of this form that we may see, the newest first. @param {Patience} [options] */
+  async drafts(options) {
+    return (await acts()).drafts(this, options);
+  }
+
+  /** The contents of a draft: of that token, else of the newest own; null: there is none. @param {number} [token] @param {Patience} [options] */
+  async draft(token, options) {
+    return (await acts()).draft(this, token, options);
+  }
+
+  /** Throw our own drafts away, or that of the token; tells how many there were. @param {number} [token] @param {Patience} [options] */
+  async forgetDraft(token, options) {
+    return (await acts()).forgetDraft(this, token, options);
+  }
+
+  /** Text for the others, from the next grant on. @param {string} note */
+  setNote(note) {
+    this.note = note;
+  }
+
+  /** The page has seen the user do something, or nothing for a while: the others are told. @param {boolean} busy */
+  active(busy) {
+    if (busy === this.busy) return;
+    this.busy = busy;
+    if (this.token !== null && this.attached) this.client.renewSoon();
+  }
+
+  /** The states from now on, the present one first; a slow reader gets the newest. Ends with the signal, or when the form is forgotten. @param {Patience} [options] */
+  async *states(options) {
+    yield* (await acts()).states(this, options);
+  }
+
+  // -- what the client tells
 
   leave() {
     const { grant, asking } = this.#state;
@@ -110,31 +229,36 @@ export class FormLock extends EventTarget {
   async attach() {
     try {
       const unsubscribe = await this.client.supervisor.subscribe(this.form, (facts) => this.#event(facts));
-      if (this.#gone) unsubscribe();
+      if (this.gone) unsubscribe();
       else this.#unsubscribe = unsubscribe;
-      this.input({ type: 'connected' });
-      void this.#catchUp();
+      this.input({ type: 'connected', me: this.client.me, rights: this.client.rightsOn(this.form) });
+      const again = this.last !== null;
+      if (!again) this.call('updates', {}).then(({ value: { epoch, seq } }) => (this.last ??= { epoch, seq }), () => {}); // from here on none is missed
+      void this.client.updates().then((updates) => updates?.joined(this, again));
     } catch (error) {
-      const { code } = CallError.from(error);
-      if (code !== 'closed' && code !== 'timeout') this.input({ type: 'denied', problem: 'denied' });
+      if (!CallError.isLine(error)) this.input({ type: 'denied', problem: 'denied' });
     }
   }
 
   /** The form is no longer on the page. */
   detach() {
-    this.done(); // also what is only asked for: a grant that comes later is given back
-    this.#gone = true;
+    void this.done(); // also what is only asked for: a grant that comes later is given back
+    this.gone = true;
     this.#unsubscribe?.();
+    this.dispatchEvent(new Event('change'));
   }
 
   /** @param {import('./lease.js').Input} input */
   input(input) {
     const before = this.#state;
-    const { state, effects } = step(before, input, this.client.clock());
-    this.#state = state;
-    if (before.grant && !state.grant && !state.left) this.client.tab.mark(this.form, null, Date.now());
+    const { state, effects } = step(before, input, this.client.clock(), contest);
+    this.#state = Object.freeze(state);
+    const held = state.grant !== null;
+    if (before.grant && !held && !state.left) this.client.tab.mark(this.form, null, Date.now());
+    if (held !== (before.grant !== null) || (state.sameUser && !before.sameUser)) void this.client.others().then((others) => others?.tell(this));
     for (const effect of effects) this.#run(effect);
-    if (input.type !== 'tick' || before.name !== state.name) this.dispatchEvent(new Event('change'));
+    // What begins nothing is no news: who asks at each `change` would go round and round.
+    if (!['tick', 'edit'].includes(input.type) || effects.length || before.name !== state.name) this.dispatchEvent(new Event('change'));
     this.#settle();
   }
 
@@ -148,13 +272,16 @@ export class FormLock extends EventTarget {
         this.client.renewSoon();
         return;
       case 'lock':
-        void this.#lock(effect.rid);
+        void this.#ask(effect);
+        return;
+      case 'leave queue':
+        this.client.supervisor.send(this.client.uris.procedure('leave_queue'), { form: this.form, tab: this.client.tab.id });
         return;
       case 'claim':
         void this.#claimed(effect.token);
         return;
       case 'unlock':
-        void this.#unlock(effect);
+        this.#parting = this.#unlock(effect);
     }
   }
 
@@ -176,7 +303,7 @@ export class FormLock extends EventTarget {
     if (this.#asking || !this.#state.link) return;
     this.#asking = true;
     try {
-      const { value } = await this.#call('status', { form: this.form });
+      const { value } = await this.call('status', {});
       this.input({ type: 'snapshot', snapshot: /** @type {any} */ (value) });
     } catch (error) {
       const { code } = CallError.from(error);
@@ -186,42 +313,41 @@ export class FormLock extends EventTarget {
     }
   }
 
-  /** @param {string} rid */
-  async #lock(rid) {
+  /** @param {{rid: string, wait: boolean, take: {expected: number, reason: string} | null}} effect */
+  async #ask({ rid, wait, take }) {
+    const { tab } = this.client;
+    const facts = { tab: tab.id, note: this.note, rid };
     try {
-      const { value, sent } = await this.#call('lock', { form: this.form, tab: this.client.tab.id, note: this.note, rid });
-      this.input({ type: 'granted', rid, sent, grant: /** @type {any} */ (value) });
-      if (this.token !== null) this.#mark();
+      const { value, sent } = await (take
+        ? this.call('takeover', { ...facts, expected_token: take.expected, reason: take.reason }, { limitMs: TAKEOVER_MS })
+        : this.call('lock', { ...facts, ...(wait && { wait }), ...(this.#mode && { mode: this.#mode }) }));
+      if (value.event === 'queued') this.input({ type: 'queued', rid, number: value.number, position: value.position, rev: value.rev });
+      else this.input({ type: 'granted', rid, sent, grant: /** @type {any} */ (value) });
+      if (this.#state.grant || this.#state.asking) this.#mark();
     } catch (reason) {
+      if (CallError.isLine(reason)) return; // the same attempt goes on with the next connection
       const error = CallError.from(reason);
-      if (error.code === 'closed' || error.code === 'timeout') return; // the same attempt goes on with the next connection
-      this.#refuse(rid, error);
-      if (error.code === 'form_locked') {
-        const { facts } = error;
-        this.input({ type: 'refused', rid, snapshot: refusal(facts), sameUser: facts.same_user === true });
-        // Our id may be a copy: a duplicated tab inherits sessionStorage. Holding nothing, we can take another without loss.
-        if (facts.same_user && this.client.idle) this.client.tab.renew();
-      } else if (error.code === 'lost') {
-        this.input({ type: 'refused', rid, snapshot: null, sameUser: false });
-      } else {
-        this.input({ type: 'failed', rid, problem: error.code });
-      }
+      const { code, facts: known } = error;
+      this.#refuse(rid, !take && code === 'lost' ? new CallError('turn_passed') : error);
+      if (take || !['form_locked', 'lost'].includes(code)) this.input({ type: 'failed', rid, problem: code });
+      else this.input({ type: 'refused', rid, snapshot: typeof known.rev === 'number' ? /** @type {any} */ (known) : null, sameUser: known.same_user === true });
+      // Our id may be a copy: a duplicated tab inherits sessionStorage. Holding nothing, we can take another without loss.
+      if (known.same_user && this.client.idle && !this.client.tabLock.locks) tab.renew();
     }
   }
 
-  /** @param {{rid: string, token: number, leaving: boolean}} effect */
-  async #unlock({ rid, token, leaving }) {
-    const facts = { form: this.form, token, tab: this.client.tab.id, leaving, rid };
+  /** @param {{rid: string, token: number, leaving: boolean, answer: boolean}} effect */
+  async #unlock({ rid, token, leaving, answer }) {
+    const facts = { token, tab: this.client.tab.id };
     if (leaving) {
-      this.client.supervisor.send(this.client.uris.procedure('unlock'), facts);
+      this.client.supervisor.send(this.client.uris.procedure('unlock'), { form: this.form, ...facts, leaving, rid });
       return;
     }
     try {
-      const { value } = await this.#call('unlock', facts);
-      this.input({ type: 'unlocked', rid, rev: /** @type {any} */ (value).rev ?? null });
+      const { value } = await (answer ? this.call('answer', { ...facts, answer: 'release' }) : this.call('unlock', { ...facts, leaving, rid }));
+      this.input({ type: 'unlocked', rid, rev: value.rev ?? null });
     } catch (reason) {
-      const { code } = CallError.from(reason);
-      if (code !== 'closed' && code !== 'timeout') this.input({ type: 'unlocked', rid, rev: null }); // it is not ours any more: as wanted
+      if (!CallError.isLine(reason)) this.input({ type: 'unlocked', rid, rev: null }); // it is not ours any more: as wanted
     }
   }
 
@@ -239,81 +365,60 @@ export class FormLock extends EventTarget {
 
   /** @param {Record<string, any>} facts */
   #event(facts) {
-    if (this.#gone) return;
-    if (facts.status === 'updated') this.#updated(/** @type {any} */ (facts));
-    else if (facts.status === 'probe') this.input({ type: 'probe' });
+    const { status, cause, by, reason, number, in_ms } = facts;
+    if (this.gone) return;
+    if (status === 'updated') {
+      // Without the part that keeps them in order nobody knows what it was: look again.
+      void this.client.updates().then((updates) => (updates ? updates.heard(this, /** @type {any} */ (facts)) : this.fire(status, { form: this.form, missed: true })));
+    }
+    else if (status === 'probe') this.input({ type: 'probe' });
     else if (typeof facts.rev === 'number') {
-      this.input({ type: 'event', status: facts.status, cause: facts.cause ?? null, snapshot: /** @type {any} */ (facts) });
+      this.input({ type: 'event', status, cause, by, reason, number, in_ms, snapshot: /** @type {any} */ (facts) });
+      this.fire(status, facts);
+      if (!contest && this.token !== null && (facts.asks || facts.handover)) void acts().then(() => this.status()); // others want what we hold
     }
   }
 
-  /** @param {Update} update */
-  #updated(update) {
-    const { epoch, seq } = update;
-    if (epoch !== undefined && seq !== undefined) {
-      if (this.#early) {
-        this.#early.push(update);
-        return;
-      }
-      const last = this.#last;
-      if (last && last.epoch === epoch && seq <= last.seq) return;
-      if (last && (last.epoch !== epoch || seq > last.seq + 1)) {
-        void this.#catchUp(update); // there was one between
-        return;
-      }
-      this.#last = { epoch, seq };
-    }
-    this.#tell(update);
+  /** @param {string} type @param {unknown} detail */
+  fire(type, detail) {
+    this.dispatchEvent(new CustomEvent(type, { detail }));
   }
 
-  /** @param {Update} update */
-  #tell(update) {
-    const { tab, sessions } = this.client;
-    if (update.origin !== undefined && (update.origin === tab.id || sessions.includes(update.origin))) return;
-    this.dispatchEvent(new CustomEvent('updated', { detail: update }));
+  /** One of the service's procedures, about this form. @param {string} procedure @param {object} facts @param {{limitMs?: number, signal?: AbortSignal}} [how] @returns {Promise<{value: Record<string, any>, sent: number}>} */
+  call(procedure, facts, how) {
+    return this.client.supervisor.call(this.client.uris.procedure(procedure), { form: this.form, ...facts }, how);
   }
 
-  /**
-   * Asks for the updates that were missed: after every subscription, and when a number was left out. The very first answer says only
-   * where we are; what comes meanwhile is then told at once, later it waits for its turn.
-   * @param {Update} [next] the one that showed the gap
-   */
-  async #catchUp(next) {
-    if (this.#early) return;
-    const since = this.#last;
-    if (since) this.#early = next ? [next] : [];
-    let lost = false;
-    try {
-      const { value } = await this.#call('updates', since ? { form: this.form, since: since.seq } : { form: this.form });
-      const { epoch, seq, complete, updates } = /** @type {{epoch: string, seq: number, complete: boolean, updates: Update[]}} */ (/** @type {unknown} */ (value));
-      if (since || !this.#last) this.#last = { epoch, seq };
-      if (since && (epoch !== since.epoch || (!complete && seq > since.seq))) this.#tell({ form: this.form, epoch, seq, missed: true });
-      else if (since) for (const update of updates) this.#tell(update);
-    } catch (error) {
-      const { code } = CallError.from(error);
-      lost = code === 'closed' || code === 'timeout'; // then the next subscription asks, from the same number on
-      if (!lost && this.#early?.length) this.#last = null; // nobody can say: take what comes
-    }
-    const early = this.#early ?? [];
-    this.#early = null;
-    if (!lost) for (const update of early) this.#updated(update);
-  }
-
-  /** @param {string} procedure @param {object} facts */
-  #call(procedure, facts) {
-    return this.client.supervisor.call(this.client.uris.procedure(procedure), facts);
-  }
-
-  /** Remember over a reload that this tab is editing. */
+  /** Remember over a reload that this tab is editing, or waits. */
   #mark() {
-    this.client.tab.mark(this.form, this.client.page(), Date.now());
+    this.client.tab.mark(this.form, this.client.page(), Date.now(), this.#state.asking?.wait);
+  }
+
+  /** Resolves when what begins with this input has made it ours. @param {import('./lease.js').Input & {rid: string}} input @param {AbortSignal} [signal] @returns {Promise<void>} */
+  until(input, signal) {
+    return new Promise((resolve, reject) => {
+      if (signal?.aborted) {
+        reject(signal.reason);
+        return;
+      }
+      const waiting = { rid: input.rid, resolve, reject };
+      this.#waiting.push(waiting);
+      signal?.addEventListener('abort', () => {
+        if (!this.#waiting.includes(waiting)) return;
+        this.#waiting = this.#waiting.filter((other) => other !== waiting);
+        reject(signal.reason);
+        if (!this.#waiting.length) void this.done(); // nobody wants it any more
+      }, { once: true });
+      this.input(input);
+    });
   }
 
   #settle() {
     if (!this.#waiting.length) return;
-    if (this.name === 'mine') for (const { resolve } of this.#waiting.splice(0)) resolve();
-    else if (!this.#state.asking && !this.#state.grant) {
-      for (const { reject } of this.#waiting.splice(0)) reject(new CallError('ended', 'Asking for the form has ended'));
+    const { asking, grant, problem } = this.#state;
+    if (this.editing) for (const { resolve } of this.#waiting.splice(0)) resolve();
+    else if (problem === 'denied' || (!asking && !grant)) {
+      for (const { reject } of this.#waiting.splice(0)) reject(new CallError(problem ?? 'ended', 'Asking for the form has ended'));
     }
   }
 
@@ -323,13 +428,4 @@ export class FormLock extends EventTarget {
     this.#waiting = this.#waiting.filter((waiting) => waiting.rid !== rid);
     for (const { reject } of mine) reject(error);
   }
-}
-
-/** The public state inside a refusal. @param {Record<string, any>} facts @returns {Snapshot | null} */
-function refusal(facts) {
-  if (typeof facts.rev !== 'number' || typeof facts.epoch !== 'string') return null;
-  return {
-    state: 'held', holder: facts.holder ?? null, since_ms: facts.since_ms ?? null, expires_in_ms: facts.expires_in_ms ?? null,
-    note: facts.note ?? null, token: facts.token ?? null, epoch: facts.epoch, rev: facts.rev,
-  };
 }

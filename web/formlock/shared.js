@@ -1,6 +1,6 @@
 // The page's one client: who and where it is comes from the page's meta elements, and the page's comings and goings are told to it.
 import { FormLockClient } from './client.js';
-import { Tab } from './tab.js';
+import { PageTab } from './page-tab.js';
 import { DEFAULT_PREFIX } from './uris.js';
 
 /** @type {FormLockClient | null} */
@@ -9,8 +9,8 @@ let shared = null;
 /** Made when first asked for (a page without forms never connects): scripts that run before may still set the meta elements. @returns {FormLockClient} */
 export function pageClient() {
   if (shared) return shared;
-  const tab = new Tab(undefined, meta('form-lock-user') ?? '');
-  const client = new FormLockClient({ url: routerUrl(), prefix: meta('form-lock-prefix') ?? DEFAULT_PREFIX, tab, identity: () => identity(tab) });
+  const tab = new PageTab(undefined, meta('form-lock-user') ?? '');
+  const client = new FormLockClient({ url: routerUrl(), prefix: meta('form-lock-prefix') ?? DEFAULT_PREFIX, tab, identity: () => identity(tab), token: meta('form-lock-token') ?? undefined, tokenUrl: tokenUrl() });
   shared = client;
   // Never `beforeunload`: it may be cancelled, and it keeps pages out of the back/forward cache.
   addEventListener('pagehide', () => client.leave());
@@ -38,10 +38,16 @@ function meta(name) {
   return document.querySelector(`meta[name="${name}"]`)?.getAttribute('content') || null;
 }
 
-/** @param {Tab} tab */
+/** @param {PageTab} tab */
 function identity(tab) {
   const user = meta('form-lock-user');
   return user ? { user, name: meta('form-lock-name') ?? user } : tab.guest();
+}
+
+/** Where the application gives out tokens; absolute, for the page may change its base. */
+function tokenUrl() {
+  const url = meta('form-lock-token-url');
+  return url ? new URL(url, document.baseURI).href : undefined;
 }
 
 /** The host that served this script, unless the page says otherwise. */

@@ -1,10 +1,7 @@
-// What one browser tab remembers across reloads, in sessionStorage: its random id, a guest's name, and which forms it was editing.
+// What one browser tab remembers across reloads, in sessionStorage: its random id and a guest's name.
 
 const TAB = 'formlock.tab';
 const GUEST = 'formlock.guest';
-const EDITING = 'formlock.editing';
-/** A mark of editing older than this says nothing any more; while editing it is refreshed with every renewal. */
-const REMEMBER_MS = 120_000;
 
 /** 22 characters of the alphabet of ids. @returns {string} */
 export function randomId() {
@@ -25,61 +22,33 @@ export class Tab {
     this.storage = storage;
     this.suffix = user && `.${user}`;
     /** @type {string} */
-    this.id = this.#read(TAB) ?? this.renew();
+    this.id = this.read(TAB) ?? this.renew();
   }
 
   /** A fresh id: ours turned out to be a copy of another tab's. @returns {string} */
   renew() {
     this.id = randomId();
-    this.#write(TAB, this.id);
-    this.#write(EDITING, null);
+    this.write(TAB, this.id);
     return this.id;
   }
 
   /** @returns {{user: string, name: string}} somebody without a name, the same one as long as the tab lives */
   guest() {
-    const number = this.#read(GUEST) ?? String(1000 + Math.floor(Math.random() * 9000));
-    this.#write(GUEST, number);
+    const number = this.read(GUEST) ?? String(1000 + Math.floor(Math.random() * 9000));
+    this.write(GUEST, number);
     return { user: `guest-${number}`, name: `Guest ${number}` };
   }
 
-  /** @param {string} form @param {string | null} page the page's address, or null: no longer editing @param {number} at wall clock */
-  mark(form, page, at) {
-    const marks = this.#marks();
-    if (page === null) delete marks[form];
-    else marks[form] = { page, at };
-    this.#write(EDITING, Object.keys(marks).length ? JSON.stringify(marks) : null);
-  }
-
-  /**
-   * Whether this tab was editing the form when it was reloaded, or saved and came back to the same page; asked once. Coming here by
-   * another way (a list, a bookmark) doesn't count: nobody wants a lock for looking. Nor does another address: frames share this memory.
-   * @param {string} form @param {{type: string, referrer: string, page: string, at: number}} arrival
-   */
-  wasEditing(form, { type, referrer, page, at }) {
-    const mark = this.#marks()[form];
-    if (!mark || mark.page !== page) return false;
-    this.mark(form, null, at);
-    if (at - mark.at > REMEMBER_MS) return false;
-    return type === 'reload' || type === 'back_forward' || referrer === page;
-  }
-
-  /** @returns {Record<string, {page: string, at: number}>} */
-  #marks() {
-    try {
-      return JSON.parse(this.#read(EDITING) ?? '{}');
-    } catch {
-      return {};
-    }
-  }
+  /** A page's own tab remembers what it edits (page-tab.js). @param {string} _form @param {string | null} _page @param {number} _at @param {boolean} [_wait] */
+  mark(_form, _page, _at, _wait) {}
 
   /** @param {string} key @returns {string | null} */
-  #read(key) {
+  read(key) {
     return this.storage ? this.storage.getItem(key + this.suffix) : (this.#memory.get(key) ?? null);
   }
 
   /** @param {string} key @param {string | null} value */
-  #write(key, value) {
+  write(key, value) {
     try {
       if (!this.storage) this.#memory.set(key, value);
       else if (value === null) this.storage.removeItem(key + this.suffix);

@@ -8,7 +8,7 @@ export class Uris {
   /** @param {string} [prefix] */
   constructor(prefix = DEFAULT_PREFIX) {
     this.prefix = prefix;
-    this.topic = new RegExp(`^${prefix.replaceAll('.', '\\.')}\\.form\\.${PART}\\.${PART}$`);
+    this.topic = new RegExp(`^${prefix.replaceAll('.', '\\.')}\\.form\\.${PART}\\.${PART}(\\.${PART})?$`);
   }
 
   /** @param {string} name `lock` -> `com.example.formlock.lock` */
@@ -21,7 +21,17 @@ export class Uris {
     return `${this.prefix}.form.${type && `${type}.`}`;
   }
 
-  /** Whether a text names a form. @param {string | null | undefined} text @returns {text is string} */
+  /** A form's own name, without the prefix: `invoice.42`. @param {string} form */
+  nameOf(form) {
+    return form.slice(this.formsOf('').length);
+  }
+
+  /** Whether a form is a section of a record. @param {string} form */
+  isSection(form) {
+    return this.topic.exec(form)?.[1] !== undefined;
+  }
+
+  /** Whether a text names a form, or a section of one. @param {string | null | undefined} text @returns {text is string} */
   isForm(text) {
     return typeof text === 'string' && text.length <= 200 && this.topic.test(text);
   }

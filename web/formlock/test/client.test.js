@@ -8,7 +8,7 @@ import './quiet.js';
 
 import { FormLockClient } from '../client.js';
 import { backoff } from '../connect.js';
-import { Tab } from '../tab.js';
+import { PageTab } from '../page-tab.js';
 import { FakeRouter } from './fake-router.js';
 
 globalThis.WebSocket = WebSocket; // Node 20 has none of its own
@@ -30,7 +30,7 @@ afterEach(async () => {
 
 function makeClient(user, options = {}) {
   const client = new FormLockClient({
-    url: router.url, identity: () => ({ user, name: user.toUpperCase() }), tab: new Tab(null), makeWorker: null, wait: () => 5, ...options,
+    url: router.url, identity: () => ({ user, name: user.toUpperCase() }), tab: new PageTab(null), makeWorker: null, wait: () => 5, ...options,
   });
   clients.push(client);
   client.start();
@@ -186,7 +186,7 @@ test('nothing heard for long: a sign of life is asked for', limit, async () => {
 test('a duplicated tab, refused as the same user, takes an id of its own (U10)', limit, async () => {
   const first = makeClient('ann');
   await first.form(FORM).lock();
-  const copy = new Tab(null);
+  const copy = new PageTab(null);
   copy.id = first.tab.id;
   const second = makeClient('ann', { tab: copy });
   const lock = second.form(FORM);
@@ -322,7 +322,7 @@ test('a late answer about an old token says nothing about the new one, and does 
 test('a copy of a tab keeps its id as long as another form of it is being asked for', limit, async () => {
   const first = makeClient('ann');
   await first.form(FORM).lock();
-  const copy = new Tab(null);
+  const copy = new PageTab(null);
   copy.id = first.tab.id;
   const second = makeClient('ann', { tab: copy });
   const [one, other] = [second.form(FORM), second.form(OTHER)];

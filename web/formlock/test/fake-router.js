@@ -9,6 +9,8 @@ const LEASE = { lease_ms: 90_000, renew_ms: 25_000 };
 export class FakeRouter {
   /** Every call that came, in order: {procedure, facts, session}. */
   calls = [];
+  /** Every topic that was subscribed, in order. */
+  subscribed = [];
   /** Every HELLO. */
   hellos = [];
   /** Answers given before any other: (procedure, facts) => 'silent' | {error, args, kwargs} | undefined. */
@@ -16,6 +18,12 @@ export class FakeRouter {
   /** When set, each HELLO is answered by ABORT with this reason. */
   abort = null;
   lease = { ...LEASE };
+  /** When set, HELLO has to bring one of these as its ticket. */
+  tickets = null;
+  /** What WELCOME says of the caller. */
+  extra = {};
+  /** How long the old holder's page has before a takeover, in milliseconds. */
+  handoverMs = 0;
   /** Of `list`. */
   pageSize = 100;
   /** What the bridge remembers of each form. */
@@ -63,7 +71,7 @@ export class FakeRouter {
 
   form(topic) {
     let form = this.#forms.get(topic);
-    if (!form) this.#forms.set(topic, (form = { topic, owner: null, session: null, token: 0, rev: 0, epoch: 'e1', at: 0 }));
+    if (!form) this.#forms.set(topic, (form = { topic, owner: null, session: null, token: 0, rev: 0, epoch: 'e1', at: 0, waiters: [], asks: [], kept: 0, unclaimed: false, handover: null, drafts: [], numbers: 0 }));
     return form;
   }
 
@@ -72,6 +80,9 @@ export class FakeRouter {
       form: form.topic, state: form.owner ? 'held' : 'free', holder: form.owner && { user: form.owner.user, name: form.owner.name },
       since_ms: form.owner ? Date.now() - form.at : null, expires_in_ms: form.owner ? this.lease.lease_ms : null, note: null,
       token: form.token || null, epoch: form.epoch, rev: form.rev,
+      ...(form.waiters.length && { waiters: form.waiters.map(({ number, user, name }) => ({ number, user, name })) }),
+      ...(form.asks.length && { asks: form.asks, answer_in_ms: 60_000 }),
+      ...(form.handover && { handover: { user: form.handover.user, name: form.handover.name, reason: form.handover.reason, in_ms: this.handoverMs } }),
     };
   }
 
@@ -89,17 +100,49 @@ export class FakeRouter {
     const { epoch, updates } = this.journal;
     const update = { form: topic, status: 'updated', epoch, seq: updates.length + 1, ...facts };
     updates.push(update);
-    if (!lost) this.publish(topic, update);
+    const told = { ...update };
+    delete told.full; // what only those hear of who ask for it and have the right
+    if (!lost) this.publish(topic, told);
   }
 
   event(form, status, facts = {}) {
     return { ...this.snapshot(form), status, ...facts };
   }
 
+  /** A change that everybody is told. */
+  tell(form, status, facts = {}, how = {}) {
+    form.rev += 1;
+    this.publish(form.topic, this.event(form, status, facts), how);
+  }
+
+  /** The form is free, and whose turn it is in the line has it. */
   free(form, cause, but = null) {
     form.owner = form.session = null;
-    form.rev += 1;
-    this.publish(form.topic, this.event(form, 'released', { cause }), { but });
+    form.asks = [];
+    this.tell(form, 'released', { cause }, { but });
+    const next = form.waiters.shift();
+    if (!next) return;
+    this.#give(form, next, next.session);
+    form.unclaimed = true;
+    this.publish(form.topic, this.event(form, 'granted', { number: next.number }), { only: next.session });
+  }
+
+  /** @returns {object} */
+  #give(form, { user, name, tab }, session) {
+    form.owner = { user, name, tab };
+    form.token += 1;
+    form.at = Date.now();
+    form.session = session;
+    form.asks = [];
+    this.tell(form, 'edit', {}, { but: session });
+    return { event: 'lock', ...this.#grant(form) };
+  }
+
+  #takeOver(form, by, reason) {
+    form.owner = null;
+    form.handover = null;
+    this.tell(form, 'takeover', { by: { user: by.user, name: by.name }, reason });
+    return this.#give(form, by, by.session);
   }
 
   #connected(socket) {
@@ -111,6 +154,12 @@ export class FakeRouter {
     });
   }
 
+  #welcome(session, { user, name }) {
+    Object.assign(session, { user, name });
+    this.#sessions.set(session.id, session);
+    session.send([2, session.id, { roles: { broker: {}, dealer: {} }, authid: user, authextra: { user, name, ...this.extra } }]);
+  }
+
   #message(session, [type, ...rest]) {
     if (type === 1) {
       this.hellos.push(rest);
@@ -118,13 +167,18 @@ export class FakeRouter {
         session.send([3, {}, this.abort]);
         return;
       }
-      Object.assign(session, rest[1].authextra);
-      this.#sessions.set(session.id, session);
-      session.send([2, session.id, { roles: { broker: {}, dealer: {} } }]);
+      session.hello = rest[1];
+      if (this.tickets) session.send([4, 'ticket', {}]);
+      else this.#welcome(session, rest[1].authextra);
+    } else if (type === 5) {
+      const claims = this.tickets[rest[0]];
+      if (claims) this.#welcome(session, claims);
+      else session.send([3, {}, 'wamp.error.authentication_failed']);
     } else if (type === 6) {
       session.send([6, {}, 'wamp.close.goodbye_and_out']);
     } else if (type === 32) {
       const [request, options, topic] = rest;
+      this.subscribed.push(topic);
       const id = 1000 + session.subscriptions.size + session.prefixes.size;
       if (options.match === 'prefix') {
         session.prefixes.set(topic, id);
@@ -133,6 +187,7 @@ export class FakeRouter {
       }
       session.subscriptions.set(topic, id);
       session.send([33, request, id]);
+      if (topic.endsWith('.*')) return;
       const form = this.form(topic);
       this.publish(topic, this.event(form, 'subscribed'), { only: session });
       if (form.owner) this.publish(topic, this.event(form, 'locked'), { only: session });
@@ -142,6 +197,10 @@ export class FakeRouter {
       for (const wake of this.#waiting.splice(0)) wake();
       const answer = this.hook(procedure, facts, session) ?? this.#answer(procedure, facts, session);
       if (answer === 'silent') return;
+      if (typeof answer.then === 'function') {
+        answer.then((later) => session.send([50, request, {}, [later]]));
+        return;
+      }
       if (answer.error) session.send([8, 48, request, {}, answer.error, answer.args ?? [], answer.kwargs ?? {}]);
       else session.send([50, request, {}, [answer]]);
     }
@@ -159,6 +218,7 @@ export class FakeRouter {
           const form = this.form(topic);
           if (form.owner?.tab !== facts.tab || form.token !== token) return { form: topic, event: 'lost', holder: form.owner && { user: form.owner.user, name: form.owner.name } };
           form.session = session;
+          form.unclaimed = false;
           return { event: 'renewed', ...this.#grant(form) };
         }),
       };
@@ -166,7 +226,8 @@ export class FakeRouter {
     if (method === 'updates') {
       const { epoch, updates } = this.journal;
       const { since = updates.length } = facts;
-      const kept = since > updates.length ? [] : updates.slice(since).filter((update) => !update.forgotten);
+      if (facts.form.endsWith('.*')) return { form: facts.form, epoch, seq: 0, complete: true, updates: [] };
+      const kept = since > updates.length ? [] : updates.slice(since).filter((update) => !update.forgotten).map(({ full, ...update }) => ({ ...update, ...full }));
       return { form: facts.form, epoch, seq: updates.length, complete: since <= updates.length && kept.length === updates.length - since, updates: kept };
     }
     if (method === 'list') {
@@ -179,7 +240,17 @@ export class FakeRouter {
     if (method === 'status') return this.snapshot(form);
     if (method === 'lock') {
       const same = form.owner && form.owner.user === session.user && form.owner.tab === facts.tab;
-      if (form.owner && !(same && (form.session === null || form.session === session))) {
+      const free = !form.owner || (same && (form.session === null || form.session === session));
+      if (!free && facts.wait) {
+        let waiter = form.waiters.find(({ user, tab }) => user === session.user && tab === facts.tab);
+        if (!waiter) {
+          form.waiters.push((waiter = { number: (form.numbers += 1), user: session.user, name: session.name, tab: facts.tab }));
+          this.tell(form, 'queued', { number: waiter.number });
+        }
+        waiter.session = session;
+        return { event: 'queued', form: form.topic, number: waiter.number, position: form.waiters.indexOf(waiter) + 1, epoch: form.epoch, rev: form.rev };
+      }
+      if (!free) {
         return { error: `${ERROR}form_locked`, args: ['Form was locked'], kwargs: { ...this.snapshot(form), status: 'locked', same_user: form.owner.user === session.user } };
       }
       if (!same) {
@@ -200,6 +271,59 @@ export class FakeRouter {
         this.free(form, facts.leaving ? 'left' : 'unlock');
       }
       return { event: 'released', form: form.topic, rev: form.rev };
+    }
+    const me = { user: session.user, name: session.name, tab: facts.tab, session };
+    const holds = form.owner?.user === session.user && form.owner.tab === facts.tab && form.token === facts.token;
+    if (method === 'leave_queue') {
+      const waiter = form.waiters.find(({ user, tab }) => user === session.user && tab === facts.tab);
+      if (waiter) {
+        form.waiters = form.waiters.filter((other) => other !== waiter);
+        this.tell(form, 'left_queue', { number: waiter.number, cause: 'left' });
+      }
+      return { event: 'released', form: form.topic, rev: form.rev };
+    }
+    if (method === 'ask') {
+      if (!form.owner || form.session === null) {
+        if (form.owner) this.free(form, 'asked');
+        return { event: 'released', form: form.topic, rev: form.rev };
+      }
+      const number = (form.numbers += 1);
+      form.asks.push({ number, user: session.user, name: session.name, note: facts.note });
+      this.tell(form, 'asked', { number, by: { user: session.user, name: session.name }, note: facts.note });
+      return { event: 'asked', form: form.topic, number, answer_in_ms: 60_000, rev: form.rev };
+    }
+    if (method === 'answer') {
+      if (!holds) return { error: `${ERROR}lost` };
+      form.asks = [];
+      this.tell(form, 'answered', { released: facts.answer === 'release', keep_ms: facts.keep_ms });
+      if (facts.answer === 'keep') return { event: 'lock', ...this.#grant(form) };
+      this.free(form, 'asked');
+      return { event: 'released', form: form.topic, rev: form.rev };
+    }
+    if (method === 'takeover') {
+      if (!form.owner || form.token !== facts.expected_token) return { error: `${ERROR}conflict`, args: ['The form has changed hands meanwhile'], kwargs: { form: form.topic, token: form.token } };
+      if (!this.handoverMs || form.owner.user === session.user) return this.#takeOver(form, me, facts.reason);
+      return new Promise((resolve) => {
+        form.handover = { ...me, reason: facts.reason, moved: () => resolve(this.#takeOver(form, me, facts.reason)) };
+        this.tell(form, 'handover', { by: { user: me.user, name: me.name }, reason: facts.reason });
+      });
+    }
+    if (method === 'hand_over') {
+      if (!holds && !form.drafts.some(({ token }) => token === facts.token)) return { error: `${ERROR}lost` };
+      form.drafts.unshift({ form: form.topic, user: session.user, name: session.name, token: facts.token, at: Date.now(), own: true, draft: facts.draft });
+      const moved = form.handover !== null;
+      form.handover?.moved();
+      return { event: 'handed_over', form: form.topic, rev: form.rev, moved };
+    }
+    if (method === 'draft') {
+      const own = form.drafts.filter(({ user }) => user === session.user);
+      const shown = own.find(({ token }) => [undefined, token].includes(facts.token));
+      return { form: form.topic, drafts: own.map(({ draft: _draft, ...known }) => known), token: shown?.token ?? null, draft: shown?.draft ?? null };
+    }
+    if (method === 'forget_draft') {
+      const before = form.drafts.length;
+      form.drafts = form.drafts.filter(({ user, token }) => user !== session.user || ![undefined, token].includes(facts.token));
+      return { form: form.topic, forgotten: before - form.drafts.length };
     }
     return { error: 'wamp.error.no_such_procedure' };
   }

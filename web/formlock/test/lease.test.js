@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
+import * as contest from '../contest.js';
 import { ASK_MS, BLIP_MS, GRACE_ASK_MS, PAUSE_MS, start, step } from '../lease.js';
 
 const ANN = { user: 'ann', name: 'Ann Weber' };
@@ -74,7 +75,7 @@ test('a subscription that is not followed by a state is followed by a question',
 
 test('edit asks with its rid, granted makes it mine', () => {
   const f = linked();
-  assert.deepEqual(f.in({ type: 'edit', rid: 'r1' }), [{ do: 'lock', rid: 'r1' }]);
+  assert.deepEqual(f.in({ type: 'edit', rid: 'r1' }), [{ do: 'lock', rid: 'r1', wait: false, take: null }]);
   assert.equal(f.name, 'free', 'not before the answer');
   f.in({ type: 'granted', rid: 'r1', sent: f.now, grant: proof() });
   assert.equal(f.name, 'mine');
@@ -114,7 +115,7 @@ test('a grant that nobody waits for any more is given back', () => {
   const f = linked();
   f.in({ type: 'edit', rid: 'r1' });
   f.in({ type: 'done', rid: 'd' });
-  assert.deepEqual(f.in({ type: 'granted', rid: 'r1', sent: f.now, grant: proof(4) }), [{ do: 'unlock', rid: 'r1', token: 4, leaving: false }]);
+  assert.deepEqual(f.in({ type: 'granted', rid: 'r1', sent: f.now, grant: proof(4) }), [{ do: 'unlock', rid: 'r1', token: 4, leaving: false, answer: false }]);
   assert.equal(f.name, 'free');
 });
 
@@ -210,7 +211,7 @@ test('the same attempt goes on over a lost connection, with the same rid', () =>
   const f = linked();
   f.in({ type: 'edit', rid: 'r1' });
   f.in({ type: 'disconnected' });
-  assert.deepEqual(f.in({ type: 'connected' }), [{ do: 'lock', rid: 'r1' }]);
+  assert.deepEqual(f.in({ type: 'connected' }), [{ do: 'lock', rid: 'r1', wait: false, take: null }]);
 });
 
 test('a probe is answered at once, even if a renewal is under way', () => {
@@ -222,19 +223,19 @@ test('a probe is answered at once, even if a renewal is under way', () => {
 
 test('done frees at once, and is said again after a lost connection', () => {
   const f = mine();
-  assert.deepEqual(f.in({ type: 'done', rid: 'd' }), [{ do: 'unlock', rid: 'd', token: 1, leaving: false }]);
+  assert.deepEqual(f.in({ type: 'done', rid: 'd' }), [{ do: 'unlock', rid: 'd', token: 1, leaving: false, answer: false }]);
   assert.equal(f.name, 'free');
   f.in({ type: 'disconnected' });
-  assert.deepEqual(f.in({ type: 'connected' }), [{ do: 'unlock', rid: 'd', token: 1, leaving: false }]);
+  assert.deepEqual(f.in({ type: 'connected' }), [{ do: 'unlock', rid: 'd', token: 1, leaving: false, answer: false }]);
   f.in({ type: 'event', status: 'subscribed', snapshot: held(1, 1) });
   assert.equal(f.name, 'free', 'U11: not locked by myself while the unlock is on its way');
 });
 
 test('leaving gives the lock back, and coming back asks for it again', () => {
   const f = mine();
-  assert.deepEqual(f.in({ type: 'left', rid: 'l' }), [{ do: 'unlock', rid: 'l', token: 1, leaving: true }]);
+  assert.deepEqual(f.in({ type: 'left', rid: 'l' }), [{ do: 'unlock', rid: 'l', token: 1, leaving: true, answer: false }]);
   f.in({ type: 'came back', rid: 'b' });
-  assert.deepEqual(f.in({ type: 'connected' }), [{ do: 'lock', rid: 'b' }]);
+  assert.deepEqual(f.in({ type: 'connected' }), [{ do: 'lock', rid: 'b', wait: false, take: null }]);
   f.in({ type: 'event', status: 'subscribed', snapshot: free(2) });
   assert.equal(f.name, 'connecting', 'no flicker of "nobody is editing"');
   f.in({ type: 'granted', rid: 'b', sent: f.now, grant: proof(1, 3) });
@@ -272,7 +273,7 @@ test('whoever left with the question still open asks again when coming back, and
   f.in({ type: 'edit', rid: 'r1' });
   assert.deepEqual(f.in({ type: 'left', rid: 'l' }), [], 'no token to give back yet');
   f.in({ type: 'came back', rid: 'b' });
-  assert.deepEqual(f.in({ type: 'connected' }), [{ do: 'lock', rid: 'b' }]);
+  assert.deepEqual(f.in({ type: 'connected' }), [{ do: 'lock', rid: 'b', wait: false, take: null }]);
   f.in({ type: 'refused', rid: 'b', snapshot: held(4, 2), sameUser: false });
   assert.equal(f.name, 'locked');
 });
@@ -282,7 +283,7 @@ test('leaving again before the answer gives back what may have been granted agai
   f.in({ type: 'left', rid: 'l' });
   f.in({ type: 'came back', rid: 'b' });
   f.in({ type: 'connected' });
-  assert.deepEqual(f.in({ type: 'left', rid: 'l2' }), [{ do: 'unlock', rid: 'l2', token: 1, leaving: true }]);
+  assert.deepEqual(f.in({ type: 'left', rid: 'l2' }), [{ do: 'unlock', rid: 'l2', token: 1, leaving: true, answer: false }]);
   f.in({ type: 'came back', rid: 'b2' });
   f.in({ type: 'connected' });
   f.in({ type: 'refused', rid: 'b2', snapshot: held(4, 2), sameUser: false });
@@ -294,7 +295,7 @@ test('an unlock without an answer is said again by a page that left and came bac
   f.in({ type: 'done', rid: 'd' });
   f.in({ type: 'left', rid: 'l' });
   f.in({ type: 'came back', rid: 'b' });
-  assert.deepEqual(f.in({ type: 'connected' }), [{ do: 'unlock', rid: 'd', token: 1, leaving: false }]);
+  assert.deepEqual(f.in({ type: 'connected' }), [{ do: 'unlock', rid: 'd', token: 1, leaving: false, answer: false }]);
 });
 
 test('only rising revs are applied', () => {
@@ -336,7 +337,7 @@ test('the service says that the lock ended: lost, with its cause (U19)', () => {
   f.in({ type: 'event', status: 'released', cause: 'expired', snapshot: free(2) });
   assert.equal(f.name, 'lost');
   assert.equal(f.state.lost.cause, 'expired');
-  assert.deepEqual(f.in({ type: 'edit', rid: 'r2' }), [{ do: 'lock', rid: 'r2' }]);
+  assert.deepEqual(f.in({ type: 'edit', rid: 'r2' }), [{ do: 'lock', rid: 'r2', wait: false, take: null }]);
 });
 
 test('an event older than the grant does not touch it', () => {
@@ -395,10 +396,20 @@ test('random walks: never mine after the end of the lease by the own clock, rev 
         () => ({ type: 'event', status: ['edit', 'released', 'locked', 'subscribed'][pick(4)], snapshot: any() }),
         () => ({ type: 'snapshot', snapshot: any() }), () => ({ type: 'done', rid: `d${turn}` }), () => ({ type: 'left', rid: `l${turn}` }),
         () => ({ type: 'came back', rid: `b${turn}` }),
-      ][pick(18)]();
-      const { state: next } = step(state, input, now);
+        () => ({ type: 'edit', rid: `w${turn}`, wait: true }), () => ({ type: 'take over', rid: `t${turn}`, reason: '' }),
+        () => ({ type: 'queued', rid: state.asking?.rid ?? 'none', number: pick(3), position: 1, rev: service.rev }),
+        () => ({ type: 'event', status: 'granted', number: state.asking?.number ?? 0, snapshot: { ...held(service.rev, service.token), epoch: `e${service.epoch}` } }),
+        () => ({ type: 'event', status: ['asked', 'takeover', 'queued', 'handover'][pick(4)], snapshot: { ...any(), asks: [{ number: 1, ...ANN, note: '' }], waiters: pick(2) ? [{ number: 1, ...ANN }] : undefined } }),
+        () => ({ type: 'done', rid: `a${turn}`, answer: true }), () => ({ type: 'question', number: pick(3) }),
+      ][pick(25)]();
+      const { state: next, effects } = step(state, input, now, contest);
       const where = `seed ${seed}, turn ${turn}, ${JSON.stringify(input)}`;
-      if (next.name === 'mine') {
+      const calls = effects.filter((effect) => 'rid' in effect).map((effect) => `${effect.do} ${effect.rid}`);
+      assert.equal(new Set(calls).size, calls.length, `no call is made twice for one attempt: ${where}, ${calls}`);
+      assert.ok(!next.grant || !next.asking, `nobody asks for what he holds: ${where}`);
+      assert.equal(next.name === 'queued' && next.grant === null, next.place !== null && next.name === 'queued', `who stands in line has a place: ${where}`);
+      if (next.name === 'mine' || next.name === 'asked') {
+        assert.ok(next.grant.proven && next.grant.claim === 'done', `proven and claimed: ${where}`);
         assert.ok(next.grant.sent >= next.woke, `proved since the last pause: ${where}`);
         assert.ok(next.grant && now < next.grant.until, `mine within the lease: ${where}`);
         assert.ok(next.link || now < next.doubt, `mine with a line, or a moment after: ${where}`);
@@ -468,7 +479,7 @@ test('what is not proven is not claimed, and is claimed as soon as it is', () =>
 test('a claim that fails gives the form back and says so; a late word of it changes nothing', () => {
   const f = claiming();
   assert.deepEqual(f.in({ type: 'claim failed', token: 7, rid: 'r2' }), []);
-  assert.deepEqual(f.in({ type: 'claim failed', token: 1, rid: 'r2' }), [{ do: 'unlock', rid: 'r2', token: 1, leaving: false }]);
+  assert.deepEqual(f.in({ type: 'claim failed', token: 1, rid: 'r2' }), [{ do: 'unlock', rid: 'r2', token: 1, leaving: false, answer: false }]);
   assert.deepEqual([f.name, f.state.problem], ['free', 'claim']);
   f.in({ type: 'claimed', token: 1 });
   assert.equal(f.name, 'free');

@@ -8,7 +8,7 @@ import './quiet.js';
 
 import { FormLockClient } from '../client.js';
 import { FormLockList } from '../formlock-list.js';
-import { Tab } from '../tab.js';
+import { PageTab } from '../page-tab.js';
 import { FakeRouter } from './fake-router.js';
 
 globalThis.WebSocket = WebSocket; // Node 20 has none of its own
@@ -28,7 +28,7 @@ afterEach(async () => {
 });
 
 function makeClient(user) {
-  const client = new FormLockClient({ url: router.url, identity: () => ({ user, name: user.toUpperCase() }), tab: new Tab(null), makeWorker: null, wait: () => 5 });
+  const client = new FormLockClient({ url: router.url, identity: () => ({ user, name: user.toUpperCase() }), tab: new PageTab(null), makeWorker: null, wait: () => 5 });
   clients.push(client);
   client.start();
   return client;

@@ -3,14 +3,14 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
 import { makeClock } from '../clock.js';
-import { Tab } from '../tab.js';
+import { PageTab } from '../page-tab.js';
 
 const FORM = 'com.example.form.invoice.42';
 const PAGE = 'http://localhost/invoice/42';
 
 test('a reload, and a save that comes back to the page, go on editing; another way in does not (U8, U27)', () => {
   const was = (arrival) => {
-    const tab = new Tab(null);
+    const tab = new PageTab(null);
     tab.mark(FORM, PAGE, 1000);
     return tab.wasEditing(FORM, { type: 'navigate', referrer: '', page: PAGE, at: 2000, ...arrival });
   };
@@ -24,7 +24,7 @@ test('a reload, and a save that comes back to the page, go on editing; another w
 });
 
 test('the mark is read once', () => {
-  const tab = new Tab(null);
+  const tab = new PageTab(null);
   tab.mark(FORM, PAGE, 1000);
   assert.equal(tab.wasEditing(FORM, { type: 'reload', referrer: '', page: PAGE, at: 1001 }), true);
   assert.equal(tab.wasEditing(FORM, { type: 'reload', referrer: '', page: PAGE, at: 1002 }), false);
@@ -33,10 +33,10 @@ test('the mark is read once', () => {
 test('two users in frames of one page are two tabs, and each is the same one after a reload', () => {
   const kept = new Map();
   const storage = /** @type {any} */ ({ getItem: (key) => kept.get(key) ?? null, setItem: (key, value) => kept.set(key, value), removeItem: (key) => kept.delete(key) });
-  const ann = new Tab(storage, 'ann');
-  const bob = new Tab(storage, 'bob');
+  const ann = new PageTab(storage, 'ann');
+  const bob = new PageTab(storage, 'bob');
   assert.notEqual(ann.id, bob.id);
-  assert.equal(new Tab(storage, 'ann').id, ann.id);
+  assert.equal(new PageTab(storage, 'ann').id, ann.id);
   ann.mark(FORM, PAGE, 1000);
   assert.equal(bob.wasEditing(FORM, { type: 'reload', referrer: '', page: PAGE, at: 1001 }), false);
   assert.equal(ann.wasEditing(FORM, { type: 'reload', referrer: '', page: PAGE, at: 1001 }), true);
@@ -44,7 +44,7 @@ test('two users in frames of one page are two tabs, and each is the same one aft
 
 test('a storage that refuses to work leaves a tab with an id', () => {
   const broken = { getItem: () => null, setItem() { throw new Error('full'); }, removeItem() {} };
-  assert.match(new Tab(/** @type {any} */ (broken)).id, /^[A-Za-z0-9_-]{22}$/);
+  assert.match(new PageTab(/** @type {any} */ (broken)).id, /^[A-Za-z0-9_-]{22}$/);
 });
 
 test('the clock counts sleep, and a wall clock set back does not stop it', () => {

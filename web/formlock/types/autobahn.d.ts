@@ -24,7 +24,9 @@ declare module 'autobahn' {
     transports: { type: 'websocket'; url: string; serializers: unknown[] }[];
     realm: string;
     authmethods: string[];
+    authid?: string;
     authextra: object;
+    onchallenge(session: Session, method: string, extra: object): string;
     max_retries: number;
     use_deferred: () => Deferred;
     on_user_error(error: unknown, message?: string): void;
@@ -36,9 +38,9 @@ declare module 'autobahn' {
   }
   export class Connection {
     constructor(options: ConnectionOptions);
-    onopen: ((session: Session, details: object) => void) | null;
+    onopen: ((session: Session, welcome: Record<string, any>) => void) | null;
     onclose: ((reason: string, details: CloseDetails) => boolean | void) | null;
-    readonly transport: { close?(): void };
+    readonly transport: { close?(): void } | null;
     open(): void;
     close(): void;
   }

@@ -1,0 +1,162 @@
+// What backends report, each once and in order: of the forms that are open, and of many records of their types. Loaded after the first subscription.
+
+/** @typedef {import('./lock.js').Update} Update */
+/** @typedef {import('./lock.js').FormLock} FormLock */
+/** @typedef {{epoch: string, seq: number}} Mark */
+/** @typedef {{epoch: string, seq: number, complete: boolean, updates: Update[]}} Missed */
+
+/** Of a page's client. */
+export class Updates {
+  /** @type {WeakMap<FormLock, Feed>} */ #feeds = new WeakMap();
+  /** By topic; with the session in which it was subscribed. @type {Map<string, {feed: Feed, session: number | null}>} */ #bulks = new Map();
+
+  /** @param {import('./client.js').FormLockClient} client */
+  constructor(client) {
+    this.client = client;
+  }
+
+  /** After every subscription of the form. @param {FormLock} lock @param {boolean} again it was subscribed before, and may have missed some */
+  joined(lock, again) {
+    if (again) void this.#of(lock).joined();
+    void this.#listen(bulkOf(this.client, lock.form));
+  }
+
+  /** @param {FormLock} lock @param {Update} update */
+  heard(lock, update) {
+    this.#of(lock).heard(update);
+  }
+
+  /** @param {FormLock} lock @returns {Feed} */
+  #of(lock) {
+    let feed = this.#feeds.get(lock);
+    if (!feed) this.#feeds.set(lock, (feed = this.#feed(lock.form, lock, (update) => lock.fire(this.#isOwn(update) ? 'saved' : 'updated', update))));
+    return feed;
+  }
+
+  /** @param {string} topic @param {{last: Mark | null}} at @param {(update: Update) => void} tell */
+  #feed(topic, at, tell) {
+    const { supervisor, uris } = this.client;
+    /** @param {number | null} since */
+    const ask = async (since) => /** @type {any} */ ((await supervisor.call(uris.procedure('updates'), { form: topic, ...(since !== null && { since }) })).value);
+    return new Feed(topic, at, ask, tell, () => this.client.rightsOn(topic));
+  }
+
+  /** Once per type and session. Whoever may not hear of it has no such news. @param {string} topic */
+  async #listen(topic) {
+    const { supervisor } = this.client;
+    let bulk = this.#bulks.get(topic);
+    if (!bulk) this.#bulks.set(topic, (bulk = { feed: this.#feed(topic, { last: null }, (update) => this.#tellAll(topic, update)), session: null }));
+    if (bulk.session === supervisor.session) return;
+    bulk.session = supervisor.session;
+    const { feed } = bulk;
+    try {
+      await supervisor.subscribe(topic, (facts) => facts.status === 'bulk' && feed.heard(/** @type {any} */ (facts)));
+      await feed.joined();
+    } catch {
+      // not allowed, or a connection that ended: the next one asks again
+    }
+  }
+
+  /** @param {string} topic @param {Update} update */
+  #tellAll(topic, update) {
+    const { uris, locks } = this.client;
+    if (this.#isOwn(update)) return;
+    for (const lock of locks) {
+      if (bulkOf(this.client, lock.form) === topic && (!update.ids || update.ids.includes(uris.nameOf(lock.form).split('.')[1]))) lock.fire('bulk', update);
+    }
+  }
+
+  /** Whether it was this tab that saved it (U13). @param {Update} update */
+  #isOwn({ origin }) {
+    const { tab, sessions } = this.client;
+    return origin !== undefined && (origin === tab.id || sessions.includes(origin));
+  }
+}
+
+/** The topic of changes of many records of a form's type. @param {import('./client.js').FormLockClient} client @param {string} form */
+function bulkOf({ uris }, form) {
+  return `${uris.formsOf(uris.nameOf(form).split('.')[0])}*`;
+}
+
+/** The updates of one topic. */
+export class Feed {
+  /** @type {Update[] | null} those that come while the missed ones are asked for */ #early = null;
+
+  /**
+   * @param {string} topic
+   * @param {{last: Mark | null}} at the last one that we know of
+   * @param {(since: number | null) => Promise<Missed>} ask what there is after that number; null: only where the bridge is
+   * @param {(update: Update) => void} tell
+   * @param {() => string[] | null} rights of this user, for updates that were cut; null: not known
+   */
+  constructor(topic, at, ask, tell, rights) {
+    this.topic = topic;
+    this.at = at;
+    this.ask = ask;
+    this.tell = tell;
+    this.rights = rights;
+  }
+
+  /** The first time it asks only where the bridge is, later what was missed meanwhile. */
+  async joined() {
+    if (this.at.last) {
+      await this.#catchUp();
+      return;
+    }
+    try {
+      const { epoch, seq } = await this.ask(null);
+      this.at.last ??= { epoch, seq };
+    } catch {
+      // nobody can say: what comes is taken as it comes
+    }
+  }
+
+  /** @param {Update} update */
+  heard(update) {
+    const { epoch, seq, redacted } = update;
+    if (epoch === undefined || seq === undefined) {
+      this.tell(update);
+      return;
+    }
+    if (this.#early) {
+      this.#early.push(update);
+      return;
+    }
+    const first = update.first ?? seq; // several may have been folded into one
+    const last = this.at.last;
+    if (last?.epoch === epoch && seq <= last.seq) return;
+    const rights = this.rights();
+    const cut = redacted?.some((right) => !rights || rights.includes(right) || rights.includes('*'));
+    if (cut || (last && (last.epoch !== epoch || first > last.seq + 1))) {
+      this.at.last ??= { epoch, seq: first - 1 };
+      void this.#catchUp(update);
+      return;
+    }
+    this.at.last = { epoch, seq };
+    this.tell(update);
+  }
+
+  /** Asks for what came after the last one that we know of; what comes meanwhile waits for its turn. @param {Update} [next] the one that showed the gap */
+  async #catchUp(next) {
+    const since = this.at.last;
+    if (this.#early || !since) return;
+    this.#early = next ? [next] : [];
+    let lost = false;
+    try {
+      const { epoch, seq, complete, updates } = await this.ask(since.seq);
+      this.at.last = { epoch, seq };
+      if (epoch !== since.epoch || (!complete && seq > since.seq)) this.tell({ form: this.topic, epoch, seq, missed: true });
+      else for (const update of updates) this.tell(update);
+    } catch (/** @type {any} */ error) {
+      lost = error.code === 'closed' || error.code === 'timeout'; // then the next subscription asks, from the same number on
+      const [first] = this.#early;
+      if (!lost && first?.epoch !== undefined && first.seq !== undefined) {
+        this.at.last = { epoch: first.epoch, seq: first.seq }; // nobody can say: take what came
+        this.tell(first);
+      }
+    }
+    const early = this.#early;
+    this.#early = null;
+    if (!lost) for (const update of early) this.heard(update);
+  }
+}

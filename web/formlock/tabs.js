@@ -1,0 +1,42 @@
+// The id of a tab is no other tab's: a duplicated tab inherits sessionStorage, and with it the id.
+//
+// A Web Lock on the id, held while the page lives, shows that before anything is asked of the service, which can't tell a copy from a
+// reload. Without Web Locks (plain http) it shows when the copy is refused (lock.js).
+
+/** A page that is being reloaded lets go of its id within milliseconds of its successor's asking; the original of a copy never does. */
+const TAKEN_MS = 500;
+
+export class TabLock {
+  /** @type {(() => void) | null} */ #release = null;
+
+  /** @param {LockManager | null} [locks] null: there are none */
+  constructor(locks = globalThis.navigator?.locks ?? null) {
+    this.locks = locks;
+  }
+
+  /** Gives the tab another id as long as its own is taken. @param {import('./tab.js').Tab} tab @returns {Promise<boolean>} whether it was a copy */
+  async claim(tab) {
+    for (let copied = false; ; copied = true) {
+      if (await this.#hold(tab.id)) return copied;
+      tab.renew();
+    }
+  }
+
+  /** The page goes: others may have the id, and the back/forward cache takes no page that holds a lock. */
+  release() {
+    this.#release?.();
+    this.#release = null;
+  }
+
+  /** @param {string} id @returns {Promise<boolean>} */
+  #hold(id) {
+    return new Promise((resolve) => {
+      const held = () => /** @type {Promise<void>} */ (new Promise((release) => {
+        this.#release = release;
+        resolve(true);
+      }));
+      // Refused for another reason than time (a sandboxed frame): nobody can say.
+      this.locks?.request(`formlock.tab.${id}`, { signal: AbortSignal.timeout(TAKEN_MS) }, held).catch((error) => resolve(error.name !== 'TimeoutError'));
+    });
+  }
+}
