@@ -204,6 +204,8 @@ def test_never_a_leak(deeds: list[tuple[str, int, int, int]], as_html: bool, bul
     with Session(engine) as session:
         hook = install(session, sent, jobs=True, bulk_limit=bulk_limit)
         session.add_all(Offer(id=number, margin=f"{SECRET} 0") for number in range(1, 4))
+        session.add_all(Line(id=number, offer_id=number, margin=f"{SECRET} 0") for number in range(1, 3))
+        session.commit()
         for step, (deed, number, line_id, length) in enumerate(deeds):
             secret = f"{SECRET} {step}"
             offer = session.get_one(Offer, number)

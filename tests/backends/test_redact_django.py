@@ -118,6 +118,8 @@ def test_never_a_leak(deeds: list[tuple[str, int, int, int, bool]], bulk_limit: 
     try:
         for number in range(1, 4):
             Offer.objects.create(pk=number, margin=f"{SECRET} 0")
+        for number in range(1, 3):
+            OfferLine.objects.create(pk=number, offer_id=number, margin=f"{SECRET} 0")
         with transaction.atomic():
             for step, (deed, number, line_id, length, apart) in enumerate(deeds):
                 with transaction.atomic(savepoint=apart):
