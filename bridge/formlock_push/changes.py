@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from formlock_push.message import MAX_IDS, UPDATED, Update
+from formlock_push.redact import Redact, union
 from formlock_push.scope import NOBODY, Acting
 
 INSERTED = "inserted"
@@ -30,6 +31,7 @@ class Change:
     - `pairs`: `{field: (old, new)}`; None when it is not known which fields changed, or from what. A deleted part has them too
     - `version`, `representation`: as in `Update`, after the change; None when not known
     - `acting`: who did it
+    - `redact`: which of the record's fields are for some only, whether or not they have changed; None: none
     """
 
     status: str
@@ -39,6 +41,7 @@ class Change:
     version: int | str | None = None
     representation: Mapping[str, Any] | str | None = None
     acting: Acting = NOBODY
+    redact: Redact | None = None
 
     @property
     def nothing(self) -> bool:
@@ -68,7 +71,13 @@ def fold(first: Change, then: Change) -> Change | None:
     # part it has: its fields are the form's.
     pairs = _join(first.pairs, then.pairs) if first.pairs is not None and then.pairs is not None else None
     # A record that no longer names its form (or could not) is told of under the name it had.
-    folded = replace(then, status=status, pairs=pairs, form=then.form or first.form)
+    # Of one class both have the same `redact`; a row may come back as a record of another class.
+    redact = then.redact
+    if first.redact != redact:
+        redact = union([(None, first.redact), (None, then.redact)])
+        if redact is None:
+            pairs, redact = None, then.redact
+    folded = replace(then, status=status, pairs=pairs, form=then.form or first.form, redact=redact)
     return None if folded.nothing else folded
 
 
@@ -190,13 +199,20 @@ def _update(form: str, changes: Sequence[Change]) -> Update:
     # More than one record names this form as its own: that it changed is all that can be said.
     status = whole[0].status if len(whole) == 1 else UPDATED
     acting = changes[-1].acting
+    change_set = None if status == DELETED or len(whole) > 1 else _fields(changes)
+    # Made when its own record was flushed, perhaps before a part was.
+    representation = whole[0].representation if len(changes) == len(whole) == 1 else None
+    redact = union((change.part, change.redact) for change in changes)
+    if redact is None:
+        change_set = representation = None
     return Update(
         form=form,
         status=status,
-        change_set=None if status == DELETED or len(whole) > 1 else _fields(changes),
+        change_set=change_set,
         version=whole[0].version if len(whole) == 1 else None,
-        # Made when its own record was flushed, perhaps before a part was.
-        representation=whole[0].representation if len(changes) == len(whole) == 1 else None,
+        representation=representation,
+        # Of nothing there is nothing to hide, and nobody need ask for the rest.
+        redact=None if not redact or change_set is representation is None else redact,
         origin=acting.origin,
         actor=acting.actor,
         source=acting.source,

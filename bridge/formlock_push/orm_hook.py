@@ -156,7 +156,9 @@ class Hook:
         pairs: Pairs | None = None
         if name.part is not None and (values := values_before(state, self._ask.shape(state.mapper).columns)) is not None:
             pairs = {field: (value, None) for field, value in values.items() if value is not None}
-        return _Flushed(record, identity(state), Change(status=DELETED, form=name.form, part=name.part, pairs=pairs, acting=who))
+        redact = self._ask.shape(state.mapper).redact
+        change = Change(status=DELETED, form=name.form, part=name.part, pairs=pairs, acting=who, redact=redact)
+        return _Flushed(record, identity(state), change)
 
     def _changed(self, state: InstanceState[Any], work: _Work, who: Acting) -> _Flushed:
         shape = self._ask.shape(state.mapper)
@@ -164,11 +166,12 @@ class Hook:
         if state.key is None:
             values = {name: kept(state.dict.get(name)) for name in shape.columns}
             pairs: Pairs | None = {name: (None, value) for name, value in values.items() if value is not None}
-            return _Flushed(record, identity(state), Change(status=INSERTED, form=None, pairs=pairs, acting=who))
+            change = Change(status=INSERTED, form=None, pairs=pairs, acting=who, redact=shape.redact)
+            return _Flushed(record, identity(state), change)
         pairs = None if state in work.computed else pairs_of(state, shape.columns)
         if pairs == {} and any(state.attrs[name].history.has_changes() for name in shape.links):
             pairs = None
-        change = Change(status=UPDATED, form=None, pairs=pairs, acting=who)
+        change = Change(status=UPDATED, form=None, pairs=pairs, acting=who, redact=shape.redact)
         # It may have moved: from another form, or under another name.
         before = self._ask.name_before(record) if state.committed_state else None
         values_then = values_before(state, shape.columns) if before is not None and before.part is not None else None
@@ -251,6 +254,7 @@ class Hook:
             for record in records or ():
                 if provides(type(record)):
                     name = self._ask.name(record)
+                    # Without its fields: there is nothing to hide.
                     ledger.add(identity(inspect_(record)), Change(status=bulk.status, form=name.form, part=name.part, acting=who))
         except Exception as error:  # noqa: BLE001 (as above)
             self._fail(f"what a bulk statement does to {bulk.mapper.class_.__name__} was not captured", error)

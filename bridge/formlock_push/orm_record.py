@@ -7,20 +7,23 @@ from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Column
-from sqlalchemy.orm import InstanceState, Mapper
+from sqlalchemy.orm import InstanceState, Mapper, SynonymProperty
 from sqlalchemy.sql import ClauseElement
 
 from formlock_push.changes import Pairs, kept, same
 from formlock_push.fencing import TOKEN
+from formlock_push.redact import Redact, redact_of
 
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """Of a mapped class: its fields that are told, its many-to-many relationships (no column has their changes), its version."""
+    """Of a mapped class: its fields that are told, its many-to-many relationships (no column has their changes), its version, and
+    which fields are for some only."""
 
     columns: tuple[str, ...]
     links: tuple[str, ...]
     version: str | None
+    redact: Redact | None
 
 
 def shape_of(mapper: Mapper[Any], only: Collection[str] | None) -> Shape:
@@ -38,7 +41,33 @@ def shape_of(mapper: Mapper[Any], only: Collection[str] | None) -> Shape:
             prop.key for prop in mapper.relationships if told(prop.key) and prop.secondary is not None and not prop.viewonly
         ),
         version=version,
+        redact=_redact(mapper),
     )
+
+
+def _redact(mapper: Mapper[Any]) -> Redact | None:
+    """The class's own. Who names a relationship, a composite or a column of the table means the fields that are told of it too."""
+    redact = dict(redact_of(mapper.class_))
+    for name, right in list(redact.items()):
+        for prop in mapper.column_attrs:
+            if not _columns(mapper, name).isdisjoint(prop.columns):
+                redact.setdefault(prop.key, right)
+    return redact or None
+
+
+def _columns(mapper: Mapper[Any], name: str) -> set[Any]:
+    prop = mapper.attrs.get(name)
+    if isinstance(prop, SynonymProperty):
+        return _columns(mapper, prop.name)
+    if prop is None:
+        return {
+            column
+            for each in mapper.column_attrs
+            for column in each.columns
+            if column.key == name or getattr(column, "name", None) == name
+        }
+    columns: Any = getattr(prop, "local_columns", None) or getattr(prop, "columns", ())
+    return set(columns)
 
 
 def provides(record_class: type[Any]) -> bool:

@@ -50,7 +50,8 @@ class ChannelProvider(Protocol):
     """A record that is reported: it names its form, `com.example.form.<type>.<id>`; None when this one is not to be.
 
     It is asked at each flush, so it should need nothing that is not loaded. The class may name fields that must not leave the
-    application as `formlock_leave_out = ("password_hash",)`; `lock_token` and the version column never do.
+    application as `formlock_leave_out = ("password_hash",)`; `lock_token` and the version column never do. Fields for some only are
+    named with the right that they need: `formlock_redact = {"margin": "margins"}`.
     """
 
     def formlock_channel(self) -> str | None: ...

@@ -17,6 +17,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, cast
 
+from django.core.exceptions import ImproperlyConfigured
 from django.db import connections, router, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import Model, signals
@@ -27,6 +28,7 @@ from formlock_push.django.conf import DEFAULT_BULK_LIMIT
 from formlock_push.django.transactions import Entry
 from formlock_push.fitting import fitting
 from formlock_push.message import UPDATED, Update
+from formlock_push.redact import InvalidRedact, redact_of
 from formlock_push.scope import Acting, reporting
 
 # Something that fails at every save is one line in this time, and counted.
@@ -153,7 +155,8 @@ class Hook:
         """What is told of a save; of a record that has moved to another form, what is told in each of the two."""
         model = type(instance)
         pairs = k.inserted(model, new) if created else k.pairs_of(model, old, new)
-        change = Change(status=INSERTED if created else UPDATED, form=None, pairs=pairs, acting=who)
+        redact = k.shape_of(model).redact
+        change = Change(status=INSERTED if created else UPDATED, form=None, pairs=pairs, acting=who, redact=redact)
         # A column that is not told may still say where the record belongs.
         differs = {name for name, value in new.items() if old and name in old and not same(old[name], value)}
         if change.nothing and not differs:
@@ -208,8 +211,9 @@ class Hook:
             # It is deleted as the database has it, whatever was set and not saved.
             name = self._name_before(instance, values, values) or self.name(instance)
             pairs = k.removed(type(instance), values) if name.part is not None else None
-            change = Change(status=DELETED, form=name.form, part=name.part, pairs=pairs, acting=who)
-            self.record(using, k.shape_of(type(instance)).key(instance), change)
+            shape = k.shape_of(type(instance))
+            change = Change(status=DELETED, form=name.form, part=name.part, pairs=pairs, acting=who, redact=shape.redact)
+            self.record(using, shape.key(instance), change)
         except Exception as error:  # noqa: BLE001 (as above)
             self.fail(f"a deletion of {type(instance).__name__} was not captured", error)
 
@@ -227,7 +231,8 @@ class Hook:
     def record_named(self, instance: Model, using: str, change: Change) -> None:
         """A change of a record about which only its name is asked."""
         name = self.name(instance)
-        self.record(using, k.shape_of(type(instance)).key(instance), replace(change, form=name.form, part=name.part))
+        shape = k.shape_of(type(instance))
+        self.record(using, shape.key(instance), replace(change, form=name.form, part=name.part, redact=shape.redact))
 
     def record(self, using: str, record: Any, change: Change | Many) -> Entry | None:
         """Told when the transaction is committed; at once when there is none, since then it is."""
@@ -333,6 +338,11 @@ def listen() -> None:
 def _prepared(sender: type[Model], **_: Any) -> None:
     if not k.provides(sender) or sender._meta.abstract:
         return
+    try:
+        redact_of(sender)
+    except InvalidRedact as error:
+        # Here it stops the application's start; later it would be a model that can't be told.
+        raise ImproperlyConfigured(str(error)) from None
     signals.post_init.connect(_loaded, sender=sender, dispatch_uid="formlock_push")
     signals.pre_save.connect(_before_save, sender=sender, dispatch_uid="formlock_push")
     signals.post_save.connect(_after_save, sender=sender, dispatch_uid="formlock_push")

@@ -12,6 +12,7 @@ from django.db.models.fields.files import FieldFile
 from formlock_push.changes import Pairs, kept, same
 from formlock_push.django.fields import LockTokenField
 from formlock_push.django.transactions import Entry
+from formlock_push.redact import Redact, redact_of
 
 # Where a record's `Known` lies, in its `_state`: Django makes one for each instance, and copies it with it.
 _KNOWN = "formlock_known"
@@ -19,12 +20,14 @@ _KNOWN = "formlock_known"
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """Of a model: its columns, the names of those that are told, the one with the version, and the table that names its records."""
+    """Of a model: its columns, the names of those that are told, the one with the version, the table that names its records, and
+    which fields are for some only."""
 
     fields: tuple[Field[Any, Any], ...]
     told: frozenset[str]
     version: str | None
     root: str
+    redact: Redact | None
 
     def key(self, instance: Model) -> tuple[str, Any]:
         """What names the record in its database. A parent's row and its child's (multi-table inheritance) are one record."""
@@ -63,7 +66,19 @@ def _shape(model: type[Model]) -> Shape:
         told=frozenset(field.name for field in fields) - left_out,
         version=model._meta.get_field(version).attname if version else None,
         root=root._meta.label,
+        redact=_redact(model, fields),
     )
+
+
+def _redact(model: type[Model], fields: Collection[Field[Any, Any]]) -> Redact | None:
+    """The model's own. A key of another record has two names, which mean the same."""
+    redact = dict(redact_of(model))
+    for field in fields:
+        right = redact.get(field.name) or redact.get(field.attname)
+        if right is not None:
+            redact.setdefault(field.name, right)
+            redact.setdefault(field.attname, right)
+    return redact or None
 
 
 def _silent(field: Field[Any, Any]) -> bool:

@@ -85,3 +85,40 @@ class Plain(models.Model):
 
     def formlock_channel(self) -> str:
         return f"com.example.form.plain.{self.pk}"
+
+
+class Offer(models.Model):
+    """Some of its fields are for some only; its representation shows them."""
+
+    price = models.IntegerField(default=0)
+    margin = models.TextField(default="")
+    customer = models.ForeignKey(Customer, models.SET_NULL, null=True)
+
+    objects = FormLockQuerySet.as_manager()
+
+    formlock_redact: ClassVar = {"margin": "margins", "customer_id": "buyers"}
+
+    def formlock_channel(self) -> str:
+        return f"com.example.form.offer.{self.pk}"
+
+    def formlock_representation(self) -> dict[str, object]:
+        return {"price": self.price, "margin": self.margin, "customer": self.customer_id}
+
+
+class OfferLine(models.Model):
+    """Part of its offer's form."""
+
+    offer = models.ForeignKey(Offer, models.CASCADE)
+    text = models.TextField(default="")
+    margin = models.TextField(default="")
+
+    objects = FormLockQuerySet.as_manager()
+
+    formlock_leave_out = ("id", "offer")
+    formlock_redact: ClassVar = {"margin": "margins"}
+
+    def formlock_channel(self) -> str:
+        return f"com.example.form.offer.{self.offer_id}"
+
+    def formlock_part(self) -> str:
+        return f"lines.{self.pk}"
