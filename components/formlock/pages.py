@@ -14,6 +14,7 @@ from twisted.web.server import Request
 from twisted.web.static import File
 
 from formlock.bundle import MANIFEST, VERSION_LENGTH, Content, Folder, matches
+from formlock.plain import ROUTES, PlainRoute
 from formlock.ready import ReadyPage
 
 HEADERS = {
@@ -46,7 +47,7 @@ TYPES = {
 
 class Pages(Resource):
     """`extra`: `pages`, the folder shown at `/`; `package`, the folder of the built browser package, shown at `/formlock/`.
-    `/readyz` says whether every component answers.
+    `/readyz` says whether every component answers; `/formlock/lock`, `unlock` and `status` are plain.py's.
 
     Paths are relative to the node's folder, which is the worker's working directory.
     """
@@ -57,7 +58,10 @@ class Pages(Resource):
         # `/demo` is demo.html.
         self._root.ignoreExt(".html")
         self.putChild(b"readyz", cast("Any", ReadyPage)())
-        self.putChild(b"formlock", cast("Any", PackageFiles)(Path(extra["package"]).resolve()))
+        package = cast("Any", PackageFiles)(Path(extra["package"]).resolve())
+        for route in ROUTES:
+            package.putChild(route.encode(), cast("Any", PlainRoute)(route))
+        self.putChild(b"formlock", package)
 
     def getChild(self, path: bytes, request: Request) -> Any:  # noqa: N802
         """Whatever no other path service answers is a file of the pages."""
