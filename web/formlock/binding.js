@@ -1,32 +1,33 @@
 // Binds one <form> of the page to its FormLock: shows the state, shuts and opens the fields, guards the submit, brings updates in.
 import { CallError } from './errors.js';
-import { claim } from './claim.js';
-import { contents, editedElsewhere, firstField, isPart, labelOf, open, pairOf, shut } from './fields.js';
+import { firstField, isPart, open, shut } from './fields.js';
+import { Incoming } from './incoming.js';
 import { PageTab } from './page-tab.js';
+import { speaks, spoken, textsOf } from './languages.js';
 import { arrival } from './shared.js';
+import { holdStill } from './still.js';
 import { stylePage } from './style.js';
-import { BUTTONS, NOTICES, changed, words } from './texts.js';
-import { fill, fillFields, fillingsOf, flash, folded, replaceContents, valuesFromServer } from './update.js';
+import { words } from './texts.js';
 
 /** @typedef {import('./element.js').FormLockElement} FormLockElement */
-/** @typedef {import('./lock.js').Update} Update */
 
 /** How long good news stays in the banner. */
 const NOTICE_MS = 8000;
+/** Whoever has done nothing on the page for so long is told to the others as away. */
+const AWAY_MS = 60_000;
 
 export class Binding {
   #ending = new AbortController();
   /** @type {import('./lease.js').Name | null} the state last announced */ #announced = null;
   /** Whether the page left the fields to us in this state: it did not cancel the event. */
   #ours = true;
-  /** @type {string} what the fields held when they were last known to be the saved record */ #saved = '';
   #notice = '';
   #good = false;
-  /** @type {Update | null} held back because of typed text */ #held = null;
   /** @type {ReturnType<typeof setTimeout> | undefined} */ #timer;
   #loaded = false;
-  /** Of the times the page was asked for its values. */
-  #asked = 0;
+  /** @type {import('./face.js').Face | null} what is said and offered when several want the form */ #face = null;
+  /** @type {Promise<void> | null} */ #facing = null;
+  /** @type {ReturnType<typeof setTimeout> | undefined} */ #away;
 
   /** @param {HTMLFormElement} form @param {import('./lock.js').FormLock} lock @param {FormLockElement} banner */
   constructor(form, lock, banner) {
@@ -36,21 +37,21 @@ export class Binding {
     this.button = this.#findButton();
     const { signal } = this.#ending;
     stylePage(form.ownerDocument);
-    const came = arrival();
-    // After a reload browsers put back what was typed before: that is not the saved record. Nor is what a refused save shows again.
-    this.#saved = form.hasAttribute('unsaved') ? '' : contents(form, { served: came.type !== 'navigate' });
+    /** What others save, and what is not saved here: the record and the way to it. */
+    this.incoming = new Incoming(form, lock, this.#host(), signal);
     if (form.hasAttribute('claim-url')) lock.claim = (grant) => this.#claim(grant);
     lock.addEventListener('change', () => this.#changed(), { signal });
-    lock.addEventListener('updated', (event) => this.#updated(/** @type {CustomEvent<Update>} */ (event).detail), { signal });
     // In the capture phase of the document: before every listener of the page.
     form.ownerDocument.addEventListener('submit', (event) => this.#submit(event), { signal, capture: true });
     form.ownerDocument.addEventListener('click', (event) => this.#click(event), { signal, capture: true });
     form.ownerDocument.addEventListener('input', (event) => this.#typed(event), { signal });
+    for (const type of ['input', 'keydown', 'pointerdown']) form.ownerDocument.addEventListener(type, () => this.#acts(), { signal, capture: true, passive: true });
+    spoken.addEventListener('change', () => this.#show(), { signal });
     form.addEventListener('reset', (event) => !this.lock.editing && event.preventDefault(), { signal, capture: true });
     this.#refresh = setInterval(() => this.#show(), 20_000);
     this.#changed();
     const { tab } = lock.client;
-    if (tab instanceof PageTab && tab.wasEditing(lock.form, { ...came, page: lock.client.page() })) lock.lock({ resume: 'reload' }).catch(() => {});
+    if (tab instanceof PageTab && tab.wasEditing(lock.form, { ...arrival(), page: lock.client.page() })) lock.lock({ resume: 'reload' }).catch(() => {});
   }
 
   /** @type {ReturnType<typeof setInterval>} */ #refresh;
@@ -61,6 +62,7 @@ export class Binding {
     const same = banner === this.banner && button === this.button;
     this.banner = banner;
     this.button = button;
+    this.lock.setNote(this.form.getAttribute('lock-note') ?? this.lock.note);
     this.#hidden();
     this.#fields();
     if (!same) this.#show();
@@ -74,6 +76,7 @@ export class Binding {
   end() {
     clearInterval(this.#refresh);
     clearTimeout(this.#timer);
+    clearTimeout(this.#away);
     this.#ending.abort();
     open(this.form);
     for (const field of this.#ourFields()) field.remove();
@@ -83,32 +86,69 @@ export class Binding {
   /** Ask for the lock, as the Edit button does. */
   edit() {
     this.#say('');
-    this.lock.lock().then(() => {
-      // From the banner's button the way leads into the form; from anywhere else the focus stays where it is.
-      if (this.banner.pressed || this.button?.contains(document.activeElement)) firstField(this.form)?.focus({ preventScroll: true });
-    }, (error) => {
+    this.lock.setNote(this.form.getAttribute('lock-note') ?? this.lock.note);
+    this.#enter(this.lock.lock()).catch((error) => {
       if (!(error instanceof CallError)) throw error;
     });
+  }
+
+  /** From the banner's button the way leads into the form; from anywhere else the focus stays where it is. @param {Promise<unknown>} begun */
+  async #enter(begun) {
+    await begun;
+    if (this.lock.editing && (this.banner.pressed || this.button?.contains(document.activeElement))) firstField(this.form)?.focus({ preventScroll: true });
   }
 
   /** Editing has ended. */
   done() {
     const unsaved = this.dirty;
     void this.lock.done();
-    this.#say(unsaved ? NOTICES.unsaved : '');
-    const held = this.#held;
-    if (held && !unsaved) this.#bring(held);
+    this.#say(unsaved ? this.#texts.unsaved : '');
+    this.incoming.ended(unsaved);
   }
 
-  /** The page has saved what the fields hold now: it is the record. */
-  saved() {
-    this.#saved = this.#contents();
-    this.#held = null;
+  /**
+   * The page has saved what the fields hold now: it is the record.
+   * @param {{id?: string, version?: string | number}} [facts] the update's id and the record's version, if the application answered with them
+   */
+  saved(facts) {
+    this.incoming.saved(facts);
   }
 
   /** Whether the fields hold something that is not known to be saved. */
   get dirty() {
-    return this.#contents() !== this.#saved;
+    return this.incoming.dirty;
+  }
+
+  /** What is said here, in the language of the page around the form. */
+  get #texts() {
+    return textsOf(this.form);
+  }
+
+  /** @returns {import('./incoming.js').Host & import('./face.js').Host} */
+  #host() {
+    const binding = this;
+    const { form, lock } = this;
+    return {
+      form,
+      lock,
+      get banner() {
+        return binding.banner;
+      },
+      get unsaved() {
+        return binding.dirty;
+      },
+      texts: () => this.#texts,
+      show: () => this.#show(),
+      enter: (begun) => this.#enter(begun),
+      showMine: () => this.incoming.showChanges(),
+      goOn: (draft) => this.incoming.goOn(draft),
+      say: (notice, good) => this.#say(notice, good),
+      edit: () => this.edit(),
+      refresh: () => {
+        this.#fields();
+        this.#show();
+      },
+    };
   }
 
   /** @returns {'button' | 'input' | 'load'} */
@@ -117,12 +157,11 @@ export class Binding {
     return value === 'input' || value === 'load' ? value : 'button';
   }
 
-  #contents() {
-    return contents(this.form);
-  }
-
   #changed() {
-    const { name } = this.lock;
+    const { name, state } = this.lock;
+    if (!this.lock.editing) this.lock.busy = null;
+    // Whoever edits is not kept waiting for it in the moment when somebody asks.
+    if (['locked', 'queued', 'lost', 'asked'].includes(name) || state.handover || state.snapshot?.viewers?.some(({ user }) => user !== state.me)) void this.#loadFace();
     this.#hidden();
     if (this.#announced !== name) {
       this.#announced = name;
@@ -181,46 +220,62 @@ export class Binding {
    * @type {import('./lock.js').Claim}
    */
   async #claim({ signal }) {
+    const { claim } = await import('./formlock-merge.js');
     const values = await claim(this.form, this.#proof(), signal);
-    if (signal.aborted || values === null) return;
-    const fillings = fillingsOf(this.form, values);
-    if (!fillings) throw new RangeError('a field can not show what the application answered');
-    const base = this.#saved ? pairsIn(this.#saved) : null;
-    const shown = pairsIn(this.#contents());
-    const untouched = fillings.filter(([field]) => isHidden(field) || base?.has(JSON.stringify(pairOf(field))));
-    const typed = fillings.filter((filling) => !untouched.includes(filling));
-    const differing = typed.filter(([field, value]) => !(base ?? shown).has(JSON.stringify(pairOf(field, { value }))));
-    const touched = fill(untouched);
-    if (typed.length === 0) this.saved();
-    else if (base) this.#saved = contents(this.form, { served: true });
-    flash(touched);
-    if (differing.length) this.#say(`Changed meanwhile: ${differing.map(([field]) => labelOf(this.form, field.getAttribute('name') ?? '')).join(', ')}. Your text is kept.`);
+    if (!signal.aborted && values !== null) await this.incoming.claimed(values);
   }
 
   #show() {
-    const { lock } = this;
-    const { client, state } = lock;
-    const said = words(state, client.clock(), { wall: Date.now(), attempts: client.attempts });
-    const notice = this.#notice;
+    const { client, state } = this.lock;
     const stay = holdStill(this.form);
-    this.banner.show({ state: state.name, ...said, notice: notice || undefined, saved: this.#good && state.name === 'free' && notice !== '', button: this.#offer() });
+    const notice = this.#notice;
+    if (speaks(this.form)) {
+      const buttons = this.#offer();
+      this.banner.show({
+        state: state.name, ...words(state, client.attempts, this.#texts), buttons, ...this.#face?.view(Date.now(), buttons),
+        notice: notice || undefined, saved: this.#good && state.name === 'free' && notice !== '',
+      });
+    } else this.banner.show({ state: state.name, text: '' });
     stay();
     if (this.button) {
       const usable = state.name === 'free';
-      if (!usable && !lock.editing && this.button.contains(document.activeElement)) this.banner.rescueFocus();
+      if (!usable && !this.lock.editing && this.button.contains(document.activeElement)) this.banner.rescueFocus();
       /** @type {any} */ (this.button).disabled = !usable;
     }
   }
 
-  /** @returns {import('./element.js').View['button']} */
+  /** @returns {Promise<void>} */
+  #loadFace() {
+    return (this.#facing ??= import('./formlock-face.js').then(
+      ({ Face }) => {
+        if (this.#ending.signal.aborted) return;
+        this.#face = new Face(this.#host(), this.#ending.signal);
+        this.#show();
+      },
+      () => {
+        this.#facing = null; // what is said without it is true too
+      },
+    ));
+  }
+
+  /** The person does something: the others see that, and when it ends. */
+  #acts() {
+    if (!this.lock.editing) return;
+    clearTimeout(this.#away);
+    this.lock.active(true);
+    this.#away = setTimeout(() => this.lock.editing && this.lock.active(false), AWAY_MS);
+  }
+
+  /** @returns {import('./element.js').Button[]} */
   #offer() {
     const { name, state } = this.lock;
+    const texts = this.#texts;
     const busy = state.asking !== null || (state.grant !== null && !this.lock.editing);
-    if (this.lock.editing) return { label: BUTTONS.done, act: () => this.done() };
-    if (name === 'lost' && state.snapshot?.state === 'free') return { label: BUTTONS.again, act: () => this.edit(), busy };
-    if (this.#held && (name === 'free' || name === 'locked') && !busy) return { label: BUTTONS.show, act: () => this.#takeHeld(), quiet: true };
-    if (name === 'free' && this.lockOn !== 'input' && !this.button) return { label: BUTTONS.edit, act: () => this.edit(), busy };
-    return null;
+    if (this.lock.editing) return [{ id: 'done', label: texts.done, act: () => this.done() }];
+    if (name === 'lost' && state.snapshot?.state === 'free') return [{ id: 'again', label: texts.lockAgain, act: () => this.edit(), busy }];
+    if (this.incoming.holds && (name === 'free' || name === 'locked') && !busy) return [{ id: 'newest', label: texts.showNewest, act: () => this.incoming.showNewest(), quiet: true }];
+    if (name === 'free' && this.lockOn !== 'input' && !this.button) return [{ id: 'edit', label: texts.edit, act: () => this.edit(), busy }];
+    return [];
   }
 
   /** @param {string} notice @param {boolean} [good] */
@@ -235,10 +290,14 @@ export class Binding {
   /** @param {Event} event */
   #submit(event) {
     if (event.target !== this.form) return;
-    if (this.lock.editing) return; // kept until the page is left: the token travels with it
+    const mine = this.lock.editing;
+    if (mine && this.incoming.maySubmit()) {
+      this.incoming.submitted();
+      return; // kept until the page is left: the token travels with it
+    }
     event.preventDefault();
     event.stopImmediatePropagation();
-    this.#say(NOTICES.shut);
+    if (!mine) this.#say(this.#texts.shut);
   }
 
   /** @param {Event} event */
@@ -258,96 +317,4 @@ export class Binding {
   #typed(event) {
     if (isPart(this.form, event.target) && this.lockOn === 'input' && this.lock.name === 'free' && !this.lock.state.asking && !this.lock.state.grant) this.edit();
   }
-
-  /** @param {Update} update */
-  #updated(update) {
-    const event = new CustomEvent('formlock:updated', { bubbles: true, cancelable: true, detail: { lock: this.lock, update } });
-    if (!this.form.dispatchEvent(event) || this.form.getAttribute('update') === 'event') return;
-    const { name, state } = this.lock;
-    const typing = this.lock.editing || name === 'stale' || state.grant !== null || state.asking !== null;
-    if (typing || this.dirty) {
-      // Typed text is never thrown away: say it, and bring it in when the person wants it.
-      this.#hold(update);
-      return;
-    }
-    this.#bring(update);
-  }
-
-  /** @param {Update} update */
-  #hold(update) {
-    const what = changed(update, (field) => labelOf(this.form, field));
-    this.#held = this.#held ? folded(this.#held, update) : update;
-    this.#say(`This ${update.missed ? 'may have been' : 'was'} changed elsewhere${what ? `: ${what}` : ''}. Your text is kept.`);
-  }
-
-  /** The person prefers the newest to his own unsaved text. */
-  #takeHeld() {
-    const held = this.#held;
-    this.#held = null;
-    if (held) this.#bring(held);
-  }
-
-  /** @param {Update} update */
-  async #bring(update) {
-    this.#held = null;
-    const replace = this.form.getAttribute('update') === 'replace';
-    if (!replace && !editedElsewhere(this.form)) {
-      location.reload();
-      return;
-    }
-    const what = changed(update, (field) => labelOf(this.form, field));
-    /** @type {HTMLElement[] | null} */
-    let touched = null;
-    const representation = replace ? update.representation : null;
-    if (typeof representation === 'string') {
-      touched = replaceContents(this.form, representation);
-    } else if (representation && typeof representation === 'object') {
-      touched = fillFields(this.form, representation);
-    }
-    if (!touched) {
-      const before = this.#contents();
-      const turn = (this.#asked += 1);
-      const values = await valuesFromServer(this.form).catch(() => null);
-      if (turn !== this.#asked) return; // a newer one is on its way
-      const { state } = this.lock;
-      if (state.grant || state.asking || this.#contents() !== before) {
-        this.#hold(update); // editing began while the page was fetched
-        return;
-      }
-      touched = values && fillFields(this.form, values);
-      if (!touched) {
-        if (editedElsewhere(this.form)) this.#hold(update); // only a reload would help, at the cost of another form
-        else location.reload();
-        return;
-      }
-    }
-    this.saved();
-    this.#fields();
-    flash(touched);
-    this.#say(what ? `Changed: ${what}` : 'The newest contents are shown.', true);
-  }
-}
-
-/**
- * Nothing moves under a typing hand: when the banner above grows or shrinks, the page is scrolled by as much.
- * @param {HTMLFormElement} form @returns {() => void} to be called when the banner has been written
- */
-function holdStill(form) {
-  const field = form.ownerDocument.activeElement;
-  if (!field || !isPart(form, field)) return () => {};
-  const top = field.getBoundingClientRect().top;
-  return () => {
-    const moved = field.getBoundingClientRect().top - top;
-    if (moved !== 0) scrollBy({ top: moved, behavior: 'instant' });
-  };
-}
-
-/** @param {string} saved of `contents` @returns {Set<string>} its parts, each as text */
-function pairsIn(saved) {
-  return new Set(JSON.parse(saved).map((/** @type {unknown} */ pair) => JSON.stringify(pair)));
-}
-
-/** @param {HTMLElement} field */
-function isHidden(field) {
-  return field instanceof HTMLInputElement && field.type === 'hidden';
 }

@@ -1,8 +1,8 @@
 // Claims a grant in the application: its `claim-url` gets the receipt, and answers with the contents that it read behind the claim.
 //
 // Why at all, and what the application does with it: docs/explanation/late-saves.md.
-import { CallError } from './errors.js';
-import { parseSafely, sameForm, valuesOf } from './update.js';
+import { sameForm } from './sanitise.js';
+import { valuesIn } from './values.js';
 
 const LIMIT_MS = 8000;
 /** After these answers the same claim may succeed in a moment. */
@@ -21,7 +21,7 @@ export async function claim(form, proof, signal) {
     if (response?.status === 204) return null;
     if (response?.ok) return values(response, form);
     const wait = WAITS_MS[attempt];
-    if (wait === undefined || (response && !RETRY.has(response.status))) throw new CallError('claim', `the application answered ${response?.status ?? 'nothing'}`);
+    if (wait === undefined || (response && !RETRY.has(response.status))) throw new Error(`the application answered ${response?.status ?? 'nothing'}`);
     await new Promise((resolve) => setTimeout(resolve, wait));
   }
 }
@@ -52,8 +52,8 @@ async function values(response, form) {
     const answer = await response.json();
     if (answer && typeof answer === 'object' && !Array.isArray(answer)) return answer;
   } else {
-    const other = sameForm(parseSafely(await response.text()), form);
-    if (other) return valuesOf(other, { hidden: true });
+    const other = sameForm(new DOMParser().parseFromString(await response.text(), 'text/html'), form); // only read: nothing of it comes into the page
+    if (other) return valuesIn(other);
   }
-  throw new CallError('claim', 'the application answered with no contents of this form');
+  throw new Error('the application answered with no contents of this form');
 }

@@ -1,6 +1,7 @@
 // Registers <form-lock> and binds every form that asks for it, those too that come into the page later.
 import { Binding } from './binding.js';
 import { FormLockElement, START } from './element.js';
+import { speaks, spoken, textsOf } from './languages.js';
 import { pageClient } from './shared.js';
 
 /** @type {Map<HTMLFormElement, Binding>} */
@@ -97,8 +98,15 @@ async function scanLists() {
   }
   /** @type {NodeListOf<HTMLElement>} */
   const found = document.querySelectorAll('[form-lock-list]');
-  if (!found.length) return;
+  const badges = document.querySelector('form-lock-badge');
+  if (!found.length && !badges) return;
   const { FormLockList, ListBinding } = await import('./formlock-list.js');
+  const listOf = (/** @type {string} */ type) => {
+    const list = lists.get(type) ?? new FormLockList(pageClient(), type);
+    lists.set(type, list);
+    return list;
+  };
+  if (badges) (await import('./formlock-badge.js')).defineBadge({ client: pageClient(), listOf, texts: textsOf, speaks, spoken });
   for (const element of Array.from(found)) {
     const type = element.getAttribute('form-lock-list');
     if (type === null || !element.isConnected) continue;
@@ -107,9 +115,8 @@ async function scanLists() {
       binding.refresh();
       continue;
     }
-    const list = lists.get(type) ?? new FormLockList(pageClient(), type);
-    lists.set(type, list);
-    listBindings.set(element, new ListBinding(element, list));
+    speaks(element);
+    listBindings.set(element, new ListBinding(element, listOf(type), () => textsOf(element)));
   }
 }
 
@@ -119,6 +126,9 @@ export function define() {
   customElements.define('form-lock', FormLockElement);
   scan();
   void scanLists();
+  spoken.addEventListener('change', () => {
+    for (const binding of listBindings.values()) binding.refresh();
+  });
   let due = false;
   new MutationObserver(() => {
     if (due) return;

@@ -1,45 +1,47 @@
-// <form-lock>: the banner of one form. It shows what a Binding tells it and reports its button; it decides nothing.
+// <form-lock>: the banner of one form. It shows what a Binding tells it and reports its buttons; it decides nothing.
 import { icon } from './icons.js';
 import { BANNER, sheet } from './style.js';
 
+/** `id`: the same button goes on as the same, whatever it says. @typedef {{id: string, label: string, act: () => void, busy?: boolean, quiet?: boolean}} Button */
 /**
  * @typedef {object} View
  * @property {import('./lease.js').Name} state
  * @property {string} text
  * @property {string} [when] @property {string} [note] @property {string} [person]
+ * @property {string} [more] what changes by itself and is not announced
  * @property {string} [notice] one line about what just happened
  * @property {boolean} [saved] the notice is good news
- * @property {{label: string, act: () => void, busy?: boolean, quiet?: boolean} | null} button
+ * @property {string[]} [viewers] names of others who have it open, in words already; shown as pictures
+ * @property {Button[]} [buttons]
  */
 
 /** What a banner says of which nothing is known yet. @type {View} */
-export const START = { state: 'connecting', text: 'Checking whether somebody is editing...', button: null };
+export const START = { state: 'connecting', text: '' };
 
 /**
  * `for`: the id or the topic of its form; without it the form around it, or the next one. Attribute `state` is there for style sheets.
- * Parts: banner, icon, picture, text, note, button.
+ * Parts: banner, icon, picture, text, note, viewers, buttons, button.
  */
 export class FormLockElement extends HTMLElement {
   #parts = build();
   /** @type {View | null} */ #view = null;
+  /** @type {Map<string, {button: HTMLElement, says: Button}>} */ #buttons = new Map();
 
   constructor() {
     super();
     const shadow = this.attachShadow({ mode: 'open' }); // open: accessibility checkers and page tests must be able to look inside
     shadow.adoptedStyleSheets = [sheet(BANNER)];
-    shadow.append(this.#parts.banner);
-    this.#parts.button.addEventListener('click', (event) => {
-      event.preventDefault();
-      const button = this.#view?.button;
-      // The second half of a double click on what was "Edit" a moment ago isn't meant for "Done".
-      if (button && !button.busy && event.detail < 2) button.act();
-    });
+    shadow.append(this.#parts.banner, document.createElement('slot')); // choices, drafts and questions, when there are any
     this.show(START);
   }
 
-  /** Whether the button has the focus. */
+  /** Whether one of its buttons, or what stands in it, has the focus. */
   get pressed() {
-    return this.ownerDocument.activeElement === this;
+    return this.contains(this.ownerDocument.activeElement); // what has it inside the shadow root counts as this
+  }
+
+  focus() {
+    this.rescueFocus();
   }
 
   /** Where the focus goes when its field is shut. */
@@ -50,24 +52,65 @@ export class FormLockElement extends HTMLElement {
   /** Only what has changed is written: a screen reader repeats what is written again. @param {View} view */
   show(view) {
     const before = this.#view;
-    const { banner, icon: drawing, picture, what, when, note, notice, button } = this.#parts;
+    const { banner, icon: drawing, picture, what, when, note, more, notice, viewers } = this.#parts;
     if (!before || before.state !== view.state || before.saved !== view.saved) {
       if (this.isConnected || before) this.setAttribute('state', view.state);
       this.toggleAttribute('saved', Boolean(view.saved));
       drawing.replaceChildren(icon(view.saved ? 'saved' : view.state));
+      // A loss may interrupt what is being read out; nothing else may.
       banner.setAttribute('aria-live', view.state === 'lost' ? 'assertive' : 'polite');
     }
     write(what, view.text);
     write(when, view.when ?? '');
     write(note, view.note ? `“${view.note}”` : '');
+    write(more, view.more ?? '');
     write(notice, view.notice ?? '');
     write(picture, view.person ? initials(view.person) : '');
-    button.hidden = !view.button;
-    if (view.button && button.textContent !== view.button.label) button.textContent = view.button.label;
-    button.classList.toggle('quiet', Boolean(view.button?.quiet));
-    button.setAttribute('aria-busy', String(Boolean(view.button?.busy)));
-    if (before?.button && !view.button && this.pressed) this.rescueFocus();
+    if (view.person) picture.style.setProperty('--_turn', String(turn(view.person)));
+    const seen = (view.viewers ?? []).map(initials);
+    if (viewers.dataset.seen !== seen.join()) {
+      viewers.dataset.seen = seen.join();
+      viewers.replaceChildren(...seen.map((letters) => make('span', { part: 'viewer' }, letters)));
+    }
+    viewers.hidden = !seen.length;
+    this.#offer(view.buttons ?? []);
     this.#view = view;
+  }
+
+  /** @param {Button[]} wanted */
+  #offer(wanted) {
+    const { buttons } = this.#parts;
+    const ids = new Set(wanted.map(({ id }) => id));
+    const focused = this.shadowRoot?.activeElement;
+    for (const [id, { button }] of this.#buttons) {
+      if (ids.has(id)) continue;
+      if (button === focused) this.rescueFocus();
+      button.remove();
+      this.#buttons.delete(id);
+    }
+    for (const [at, says] of wanted.entries()) {
+      let known = this.#buttons.get(says.id);
+      if (!known) this.#buttons.set(says.id, (known = { button: this.#button(says.id), says }));
+      known.says = says;
+      const { button } = known;
+      write(button, says.label);
+      button.classList.toggle('quiet', Boolean(says.quiet));
+      button.setAttribute('aria-busy', String(Boolean(says.busy)));
+      if (buttons.children[at] !== button) buttons.insertBefore(button, buttons.children[at] ?? null);
+    }
+    buttons.hidden = !wanted.length;
+  }
+
+  /** @param {string} id */
+  #button(id) {
+    const button = make('button', { part: 'button', type: 'button' });
+    button.addEventListener('click', (event) => {
+      event.preventDefault();
+      const says = this.#buttons.get(id)?.says;
+      // The second half of a double click on what was another button a moment ago isn't meant for this one.
+      if (says && !says.busy && event.detail < 2) says.act();
+    });
+    return button;
   }
 
   connectedCallback() {
@@ -88,23 +131,32 @@ function initials(name) {
   return ends.map((word) => Array.from(word ?? '')[0] ?? '').join('').toLocaleUpperCase();
 }
 
+/** The same person has the same colour everywhere. @param {string} name @returns {number} degrees on the colour wheel */
+function turn(name) {
+  return Array.from(name).reduce((sum, letter) => (sum * 31 + (letter.codePointAt(0) ?? 0)) % 360, 7);
+}
+
+/** @param {string} tag @param {Record<string, string>} attributes @param {(Node | string)[]} children */
+function make(tag, attributes, ...children) {
+  const element = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
+  element.append(...children);
+  return element;
+}
+
 function build() {
-  /** @param {string} tag @param {Record<string, string>} attributes @param {(Node | string)[]} children */
-  const make = (tag, attributes, ...children) => {
-    const element = document.createElement(tag);
-    for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
-    element.append(...children);
-    return element;
-  };
+  // What is announced is what is said, not what goes on by itself: times, pictures and buttons are quiet.
+  const quiet = { 'aria-live': 'off' };
   const drawing = make('span', { part: 'icon' });
   const picture = make('span', { part: 'picture', 'aria-hidden': 'true' });
   const what = make('span', { class: 'what' });
-  // Times change by themselves: they are not announced.
-  const when = make('span', { class: 'when', 'aria-live': 'off' });
+  const when = make('span', { class: 'when', ...quiet });
   const note = make('span', { part: 'note', dir: 'auto' });
-  const notice = make('span', { part: 'note' });
-  const button = make('button', { part: 'button', type: 'button' });
-  const text = make('div', { part: 'text' }, what, ' ', when, note, notice);
-  const banner = make('div', { part: 'banner', role: 'status', 'aria-live': 'polite', tabindex: '-1' }, drawing, picture, text, button);
-  return { banner, icon: drawing, picture, what, when, note, notice, button };
+  const more = make('span', { part: 'note', class: 'more', ...quiet });
+  const notice = make('span', { part: 'note', class: 'notice' });
+  const viewers = make('span', { part: 'viewers', 'aria-hidden': 'true' }); // their names are in the text beside it
+  const buttons = make('div', { part: 'buttons', ...quiet });
+  const text = make('div', { part: 'text' }, what, ' ', when, note, more, notice);
+  const banner = make('div', { part: 'banner', role: 'status', 'aria-live': 'polite', 'aria-atomic': 'false', tabindex: '-1' }, drawing, picture, text, viewers, buttons);
+  return { banner, icon: drawing, picture, what, when, note, more, notice, viewers, buttons };
 }

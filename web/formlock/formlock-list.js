@@ -3,6 +3,7 @@
 // `FormLockList` is the headless part: it subscribes to the prefix of all forms of a type, asks for the locks there are, and keeps both
 // true over lost connections. `ListBinding` shows it in a table or any other list of the page.
 import { icon } from './icons.js';
+import { TEXTS } from './texts-list.js';
 import { sheet, stylePage } from './style.js';
 
 /** @typedef {import('./lease.js').Snapshot} Snapshot */
@@ -126,10 +127,11 @@ export class ListBinding {
   /** @type {Set<string>} forms whose rows are to be fetched */ #due = new Set();
   /** @type {ReturnType<typeof setTimeout> | undefined} */ #timer;
 
-  /** @param {HTMLElement} element with `form-lock-list` @param {FormLockList} list */
-  constructor(element, list) {
+  /** @param {HTMLElement} element with `form-lock-list` @param {FormLockList} list @param {() => Record<string, any>} [texts] what is said instead of the English */
+  constructor(element, list, texts = () => ({})) {
     this.element = element;
     this.list = list;
+    this.texts = texts;
     const { signal } = this.#ending;
     stylePage(document); // rows that were saved flash as fields do
     const style = sheet(STYLE);
@@ -170,8 +172,9 @@ export class ListBinding {
     const known = this.list.forms.get(nameOf(item));
     const state = known?.state ?? 'free';
     const holder = state === 'free' ? null : (known?.holder ?? null);
-    const mine = holder?.user === this.list.client.identity().user;
-    const text = holder ? (mine ? 'You are editing' : state === 'grace' ? `${holder.name} was editing` : `${holder.name} is editing`) : '';
+    const mine = holder?.user === this.list.client.me;
+    const t = { ...TEXTS, ...this.texts() };
+    const text = holder ? (mine ? t.youEdit : state === 'grace' ? t.edited(holder.name) : t.edits(holder.name)) : '';
     const shown = mine ? 'mine' : state;
     if (item.getAttribute('data-form-lock-state') !== shown) item.setAttribute('data-form-lock-state', shown);
     const place = item.querySelector('[form-lock-mark]');

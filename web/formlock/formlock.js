@@ -7,6 +7,9 @@ export { escape, unescape } from './escape.js';
 export { FormLock } from './lock.js';
 export { FormLockClient } from './client.js';
 export { FormLockElement } from './element.js';
+export { useEditor } from './fields.js';
+export { forgetDrafts } from './incoming.js';
+export { texts } from './languages.js';
 export { PageTab } from './page-tab.js';
 export { pageClient } from './shared.js';
 

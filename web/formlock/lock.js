@@ -24,6 +24,8 @@ const TAKEOVER_MS = 120_000;
  * @property {boolean} [missed] made here: some were missed and nobody knows them any more, the form may have changed
  */
 
+/** @typedef {{form: string, user: string, name: string, token: number, at: number, own: boolean}} KeptDraft */
+
 /**
  * Tells the application's database of a grant before it counts, and brings the contents that were read behind that into the form.
  * Rejects when the application refuses.

@@ -15,15 +15,16 @@ export const BANNER = `
   margin-block-end: var(--form-lock-gap, 1rem);
 }
 :host([hidden]) { display: none; }
-:host([state="mine"]) { --_tone: var(--_accent); }
-:host([state="locked"]), :host([state="stale"]), :host([state="offline"]) { --_tone: var(--_amber); }
+:host([state="mine"]), :host([state="asked"]) { --_tone: var(--_accent); }
+:host([state="locked"]), :host([state="queued"]), :host([state="stale"]), :host([state="offline"]) { --_tone: var(--_amber); }
 :host([state="lost"]) { --_tone: var(--_red); }
 :host([saved]) { --_tone: var(--_green); }
 [part="banner"] {
   box-sizing: border-box;
   display: flex;
+  flex-wrap: wrap;
   align-items: center;
-  gap: .75rem;
+  gap: .5rem .75rem;
   min-block-size: 3.875rem;
   padding-block: .5rem;
   padding-inline: .875rem .5rem;
@@ -37,15 +38,19 @@ export const BANNER = `
 [part="banner"]:focus-visible { outline: 3px solid var(--_tone); outline-offset: 2px; }
 [part="icon"] { flex: none; inline-size: 1.375rem; block-size: 1.375rem; color: var(--_tone); }
 [part="icon"] svg { display: block; inline-size: 100%; block-size: 100%; }
-[part="picture"] {
+[part="picture"], [part="viewer"] {
   flex: none; display: grid; place-items: center; inline-size: 2.125rem; block-size: 2.125rem; border-radius: 50%;
-  background: var(--_tone); color: light-dark(#fff, #15191f); font-size: .8125rem; font-weight: 600; letter-spacing: .02em;
+  background: oklch(45% .1 calc(var(--_turn, 250) * 1deg)); color: #fff; font-size: .8125rem; font-weight: 600; letter-spacing: .02em;
 }
-[part="picture"][hidden], [part="note"][hidden], [part="button"][hidden] { display: none; }
-[part="text"] { flex: 1; min-inline-size: 0; overflow-wrap: anywhere; }
+[part="viewers"] { display: flex; flex: none; }
+[part="viewer"] { inline-size: 1.75rem; block-size: 1.75rem; font-size: .6875rem; background: #4b5563; border: 2px solid light-dark(#fff, #15191f); }
+[part="viewer"] + [part="viewer"] { margin-inline-start: -.5rem; }
+[hidden] { display: none !important; }
+[part="text"] { flex: 1 1 16rem; min-inline-size: 0; overflow-wrap: anywhere; }
 .what { color: var(--_tone); font-weight: 600; }
 [part="note"] { display: block; font-size: .9375rem; }
-[part="note"] + [part="note"] { margin-block-start: .125rem; }
+[part="note"]:not([hidden]) + [part="note"] { margin-block-start: .125rem; }
+[part="buttons"] { display: flex; flex-wrap: wrap; gap: .5rem; margin-inline-start: auto; }
 [part="button"] {
   flex: none; font: inherit; font-weight: 600; min-block-size: 2.75rem; min-inline-size: 5.5rem; padding: 0 1.125rem; cursor: pointer;
   color: light-dark(#fff, #10141a); background: var(--_accent); border: 1px solid transparent;
@@ -57,7 +62,11 @@ export const BANNER = `
 [part="button"]:hover { filter: brightness(1.08); }
 [part="button"]:focus-visible { outline: 3px solid var(--_accent); outline-offset: 2px; }
 [part="button"][aria-busy="true"] { cursor: progress; }
-@media (max-width: 30rem) { [part="banner"] { min-block-size: 4.875rem; gap: .625rem; } }
+@media (max-width: 30rem) {
+  [part="banner"] { min-block-size: 4.875rem; column-gap: .625rem; }
+  [part="text"] { flex-basis: 9rem; }
+  [part="button"] { padding-inline: .875rem; }
+}
 @media (prefers-reduced-motion: reduce) { [part="banner"] { transition: none; } }
 @media (forced-colors: active) { [part="banner"] { border-inline-start-width: 6px; } }
 `;

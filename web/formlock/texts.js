@@ -1,98 +1,73 @@
-// What the banner says. Names come first, no blame, no technical words (docs: how it looks and speaks). One place for other languages later.
+// What the banner says, in English. Names come first, no blame, no technical words (docs: how it looks and speaks). What is said of the line,
+// of questions and of takeovers is in texts-face.js; other languages are in texts/ and loaded by languages.js.
 
 /** @typedef {import('./lease.js').State} State */
+/** @typedef {typeof TEXTS} Texts */
 /**
  * `when` is kept apart from `text`: it changes by itself, and a screen reader shall not repeat the whole each minute.
  * @typedef {{text: string, when?: string, note?: string, person?: string}} Words
  */
 
-const MINUTE = 60_000;
-const HOUR = 60 * MINUTE;
-
-/** @param {State} state @param {number} now own clock @param {{wall: number, attempts: number}} more @returns {Words} */
-export function words(state, now, { wall, attempts }) {
-  const holder = state.snapshot?.holder ?? null;
-  switch (state.name) {
-    case 'connecting':
-      if (state.problem === 'denied') return { text: 'You may not see who is editing this.' };
-      if (state.grant) return { text: 'One moment: the newest contents are being fetched.' };
-      if (attempts > 2) return { text: 'The service that knows who is editing does not answer. Trying again...' };
-      return { text: 'Checking whether somebody is editing...' };
-    case 'free':
-      if (state.problem === 'not_allowed') return { text: 'You may read this, but not edit it.' };
-      if (state.grant) return { text: 'One moment: the newest contents are being fetched.' };
-      if (state.problem) return { text: 'Editing is not possible right now. Please try again.' };
-      return { text: 'Nobody is editing.' };
-    case 'mine':
-    case 'asked':
-      if (state.changed) return { text: 'You are editing again.', when: 'Others may have changed this meanwhile: check before you save.' };
-      return { text: 'You are editing.' };
-    case 'locked':
-    case 'queued': {
-      const grace = state.snapshot?.state === 'grace';
-      if (state.sameUser && grace) return { text: 'You were editing this in another tab or window.', when: 'Its connection is interrupted; you may edit here in a moment.' };
-      if (state.sameUser) return { text: 'You are editing this in another tab.' };
-      const person = holder?.name || 'Somebody';
-      const note = state.snapshot?.note || undefined;
-      if (grace) return { text: `${person} was editing.`, when: 'Their connection is interrupted; the form may be free in a moment.', note, person };
-      return { ...since(state, now, wall, person), note, person };
-    }
-    case 'stale':
-      return { text: 'Connection interrupted.', when: 'Your text is safe; saving waits until your lock is confirmed.' };
-    case 'offline':
-      return { text: 'You are offline.', when: state.grant ? 'Your text is kept on this page.' : undefined };
-    case 'lost':
-      return lost(state, holder?.name);
-  }
-}
-
-/** @param {State} state @param {number} now @param {number} wall @param {string} person @returns {Words} */
-function since(state, now, wall, person) {
-  const ms = state.snapshot?.since_ms;
-  if (ms === null || ms === undefined) return { text: `${person} is editing.` };
-  const ago = ms + (now - state.snapshotAt);
-  if (ago >= HOUR) return { text: `${person} is editing since ${clock(wall - ago, wall)}.` };
-  if (ago < MINUTE) return { text: `${person} is editing.`, when: 'Started just now.' };
-  return { text: `${person} is editing.`, when: `Started ${Math.floor(ago / MINUTE)} min ago.` };
-}
-
-/** @param {State} state @param {string | undefined} holder who has it now @returns {Words} */
-function lost(state, holder) {
-  const kept = 'Your unsaved changes are kept on this page.';
-  const taker = state.lost?.holder?.name ?? holder;
-  if (taker) return { text: `${taker} is editing now.`, when: kept, person: taker };
-  if (state.lost?.cause === 'session_lost') return { text: 'Your lock ended while the connection was interrupted.', when: kept };
-  return { text: 'Your lock has ended.', when: kept };
-}
-
-/** @param {number} then @param {number} wall now @returns {string} with its day, if that is another one */
-function clock(then, wall) {
-  const today = new Date(then).toDateString() === new Date(wall).toDateString();
-  return new Intl.DateTimeFormat(undefined, { ...(today ? {} : { day: 'numeric', month: 'short' }), hour: '2-digit', minute: '2-digit' }).format(then);
-}
-
-export const BUTTONS = { edit: 'Edit', done: 'Done', again: 'Lock again', show: 'Show the newest' };
-
-export const NOTICES = {
+export const TEXTS = {
+  checking: 'Checking whether somebody is editing...',
+  hidden: 'You may not see who is editing this.',
+  fetching: 'One moment: the newest contents are being fetched.',
+  noAnswer: 'The service that knows who is editing does not answer. Trying again...',
+  free: 'Nobody is editing.',
+  readOnly: 'You may read this, but not edit it.',
+  notNow: 'Editing is not possible right now. Please try again.',
+  mine: 'You are editing.',
+  again: 'You are editing again.',
+  checkFirst: 'Others may have changed this meanwhile: check before you save.',
+  otherTab: 'You are editing this in another tab.',
+  somebody: 'Somebody',
+  /** @param {string} who */
+  editing: (who) => `${who} is editing.`,
+  stale: 'Connection interrupted.',
+  staleMore: 'Your text is safe; saving waits until your lock is confirmed.',
+  offline: 'You are offline.',
+  offlineMore: 'Your text is kept on this page.',
+  /** @param {string} who */
+  lostTo: (who) => `${who} is editing now.`,
+  ended: 'Your lock has ended.',
+  kept: 'Your unsaved changes are kept on this page.',
+  edit: 'Edit',
+  done: 'Done',
+  lockAgain: 'Lock again',
+  showNewest: 'Show the newest',
   shut: 'Not saved: the form is not open for you now.',
   unsaved: 'Not saved: your changes are only on this page.',
+  changed: 'This was changed elsewhere. Your text is kept.',
 };
 
-/**
- * One line about a change that somebody else has saved.
- * @param {import('./lock.js').Update} update @param {(field: string) => string} label of a field
- */
-export function changed(update, label) {
-  const facts = Object.entries(update.change_set ?? {}).filter(([, pair]) => Array.isArray(pair) && pair.length === 2);
-  if (!facts.length) return '';
-  const shown = facts.slice(0, 2).map(([field, [old, fresh]]) => `${label(field)} ${plain(old)} → ${plain(fresh)}`);
-  const rest = facts.length - shown.length;
-  return shown.join(', ') + (rest ? ` and ${rest} more` : '');
-}
-
-/** @param {unknown} value @returns {string} */
-function plain(value) {
-  if (value === null || value === undefined || value === '') return '(empty)';
-  const text = typeof value === 'object' ? JSON.stringify(value) : String(value);
-  return text.length > 40 ? `${text.slice(0, 39)}…` : text;
+/** What is said before the part that knows more is loaded, and where that has nothing to add. @param {State} state @param {number} attempts @param {Texts} texts @returns {Words} */
+export function words(state, attempts, texts) {
+  const { problem, grant, snapshot } = state;
+  const holder = snapshot?.holder?.name;
+  switch (state.name) {
+    case 'connecting':
+    case 'free':
+      if (problem === 'denied') return { text: texts.hidden };
+      if (problem === 'not_allowed') return { text: texts.readOnly };
+      if (grant) return { text: texts.fetching };
+      if (state.name === 'free') return { text: problem ? texts.notNow : texts.free };
+      return { text: attempts > 2 ? texts.noAnswer : texts.checking };
+    case 'mine':
+    case 'asked':
+      return state.changed ? { text: texts.again, when: texts.checkFirst } : { text: texts.mine };
+    case 'locked':
+    case 'queued': {
+      if (state.sameUser) return { text: texts.otherTab };
+      const person = holder || texts.somebody;
+      return { text: texts.editing(person), note: snapshot?.note || undefined, person };
+    }
+    case 'stale':
+      return { text: texts.stale, when: texts.staleMore };
+    case 'offline':
+      return { text: texts.offline, when: grant ? texts.offlineMore : undefined };
+    case 'lost': {
+      const taker = state.lost?.holder?.name ?? holder;
+      return taker ? { text: texts.lostTo(taker), when: texts.kept, person: taker } : { text: texts.ended, when: texts.kept };
+    }
+  }
 }

@@ -1,23 +1,91 @@
-// What the banner says, where it depends on more than the state's name.
+// What the banner says, where it depends on more than the state's name, and in each language.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
 import { start } from '../lease.js';
-import { words } from '../texts.js';
+import { TEXTS as FACE, Numbers } from '../texts-face.js';
+import { TEXTS as LIST } from '../texts-list.js';
+import { TEXTS as MERGE } from '../texts-merge.js';
+import { TEXTS, words } from '../texts.js';
+
+globalThis.HTMLElement ??= class {}; // its dialogue is an element; what is said needs none
+const { Face } = await import('../face.js');
 
 const HOUR = 3_600_000;
 const NOON = new Date(2026, 1, 28, 12).getTime();
+const HELD = { state: 'held', holder: { user: 'ann', name: 'Ann Weber' }, since_ms: 0, expires_in_ms: 1, token: 1, epoch: 'e', rev: 1 };
 
-function lockedFor(ms) {
-  const holder = { user: 'ann', name: 'Ann Weber' };
-  const snapshot = { state: 'held', holder, since_ms: ms, expires_in_ms: 1, token: 1, epoch: 'e', rev: 1 };
-  return words({ ...start(0), name: 'locked', snapshot }, 0, { wall: NOON, attempts: 0 });
+/** What the banner shows and offers in a state. */
+function shown(facts, { tag = 'en', texts = {}, unsaved = false } = {}) {
+  const state = { ...start(0, 'bob'), ...facts };
+  const form = { closest: () => ({ getAttribute: () => tag }) };
+  const face = new Face({ form, lock: { state, client: { clock: () => 0 } }, texts: () => ({ ...TEXTS, ...texts }), unsaved, show: () => {} }, new AbortController().signal);
+  const view = { ...words(state, 0, { ...TEXTS, ...texts }), ...face.view(NOON, []) };
+  return { ...view, buttons: (view.buttons ?? []).map(({ id }) => id) };
 }
+const locked = (facts, more = {}) => shown({ name: 'locked', snapshot: { ...HELD, ...facts }, ...more });
 
 test('since when: relative up to an hour, then by the clock, and with the day when that is another (U1, U4)', () => {
-  assert.equal(lockedFor(60_000).when, 'Started 1 min ago.');
-  const today = lockedFor(2 * HOUR).text;
+  assert.equal(locked({ since_ms: 60_000 }).when, 'Started 1 min ago.');
+  assert.equal(locked({ since_ms: 1000 }).when, 'Started just now.');
+  const today = locked({ since_ms: 2 * HOUR }).text;
   assert.match(today, /since .*10.00/);
   assert.doesNotMatch(today, /28/);
-  assert.match(lockedFor(3 * 24 * HOUR).text, /since .*25.*12.00/);
+  assert.match(locked({ since_ms: 3 * 24 * HOUR }).text, /since .*25.*12.00/);
+});
+
+test('who has it, whether active or away, and who else looks on are told by name (U18, U31)', () => {
+  assert.match(locked({}).more, /^Active now\./);
+  assert.match(locked({ idle_ms: 6 * 60_000 }).more, /^Away for 6 min\./);
+  const viewers = [{ user: 'ann', name: 'Ann Weber' }, { user: 'bob', name: 'Bob Novak' }, { user: 'eva', name: 'Eva Lind' }];
+  const view = locked({ viewers, viewer_count: 3 });
+  assert.match(view.more, /Also here: Eva Lind$/);
+  assert.deepEqual(view.viewers, ['Eva Lind']);
+});
+
+test('taking over is offered only where the rights say so, and asking not twice (U17, U18)', () => {
+  assert.deepEqual(locked({}).buttons, ['wait', 'ask', 'take']);
+  assert.deepEqual(locked({}, { rights: ['view', 'lock'] }).buttons, ['wait', 'ask']);
+  assert.deepEqual(locked({}, { rights: ['view'] }).buttons, []);
+  assert.deepEqual(locked({}, { question: 4 }).buttons, ['wait', 'take']);
+  assert.deepEqual(locked({}, { sameUser: true }).buttons, ['move']);
+});
+
+test('a loss says by whom, when and why, and whether text is kept (U19)', () => {
+  const lost = { holder: null, cause: 'takeover', by: { user: 'eva', name: 'Eva Lind' }, reason: 'urgent', token: 1, at: 0 };
+  const view = shown({ name: 'lost', snapshot: HELD, lost }, { unsaved: true });
+  assert.match(view.text, /^Eva Lind took over at 12.00/);
+  assert.equal(view.note, 'urgent');
+  assert.equal(view.when, TEXTS.kept);
+  assert.deepEqual(view.buttons, ['ask', 'show']);
+  assert.equal(shown({ name: 'lost', snapshot: HELD, lost }).when, FACE.nothingLost);
+});
+
+const ENGLISH = { ...TEXTS, ...FACE, ...LIST };
+for (const language of ['de', 'es', 'fr', 'pl']) {
+  test(`${language}: every sentence is there, and none needs more than its facts (U31)`, async () => {
+    const { default: other } = await import(`../texts/${language}.js`);
+    const { merge, ...own } = other;
+    for (const [theirs, ours] of [[own, ENGLISH], [merge, MERGE]]) {
+      assert.deepEqual(Object.keys(theirs).sort(), Object.keys(ours).sort());
+      for (const [name, text] of Object.entries(theirs)) {
+        assert.equal(typeof text, typeof ours[name], name);
+        const said = typeof text === 'function' ? text('Ann', 5) : text;
+        assert.equal(typeof said, 'string', name);
+        assert.doesNotMatch(said, /undefined|\[object|!/, name);
+      }
+    }
+    assert.match(shown({ name: 'locked', snapshot: { ...HELD, since_ms: 60_000 } }, { tag: language, texts: own }).text, /^Ann Weber /);
+  });
+}
+
+test('numbers and times follow the language (U31)', async () => {
+  const { default: polish } = await import('../texts/pl.js');
+  assert.match(polish.askMany('Ann', 1), /jeszcze jedna osoba/);
+  assert.match(polish.askMany('Ann', 3), /3 inne osoby/);
+  assert.match(polish.askMany('Ann', 5), /5 innych osób/);
+  assert.equal(new Numbers('de').list.format(['Ann', 'Bob']), 'Ann und Bob');
+  assert.equal(FACE.place(2), 'You are 2nd in line.');
+  assert.equal(FACE.place(3), 'You are 3rd in line.');
+  assert.equal(FACE.place(11), 'You are 11th in line.');
 });

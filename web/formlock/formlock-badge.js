@@ -1,0 +1,2 @@
+// Loaded when a page has a badge.
+export { defineBadge } from './badge.js';
