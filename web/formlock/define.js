@@ -120,6 +120,9 @@ async function scanLists() {
   }
 }
 
+/** The last three are our own marks: what morphs a page takes them away or, of `required-lock`, brings them back. */
+const WATCHED = ['form-lock', 'form-lock-list', 'form-lock-item', 'id', 'for', 'data-form-lock', 'data-form-lock-shut', 'inert'];
+
 /** Registers the element and starts looking. Safe to call twice. */
 export function define() {
   if (customElements.get('form-lock')) return;
@@ -138,5 +141,5 @@ export function define() {
       scan();
       void scanLists();
     });
-  }).observe(document.documentElement, { childList: true, subtree: true, attributes: true, attributeFilter: ['form-lock', 'form-lock-list', 'form-lock-item', 'id', 'for'] });
+  }).observe(document.documentElement, { childList: true, subtree: true, attributes: true, attributeFilter: WATCHED });
 }
