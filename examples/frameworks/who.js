@@ -2,7 +2,13 @@
 const user = new URLSearchParams(location.search).get('user') ?? sessionStorage.getItem('example.user');
 if (user) {
   sessionStorage.setItem('example.user', user);
+  write();
+  // Turbo takes out of the head what the next page has not.
+  new MutationObserver(write).observe(document.head, { childList: true });
+}
+
+function write() {
   for (const [name, content] of Object.entries({ 'form-lock-user': user, 'form-lock-name': user[0].toUpperCase() + user.slice(1) })) {
-    document.head.append(Object.assign(document.createElement('meta'), { name, content }));
+    if (!document.head.querySelector(`meta[name="${name}"]`)) document.head.append(Object.assign(document.createElement('meta'), { name, content }));
   }
 }

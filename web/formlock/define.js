@@ -68,13 +68,15 @@ function drop(banner) {
 /** What the page has now, whatever happened to it: forms that came, went or got another name, fields and banners too. */
 function scan() {
   const wanted = new Map(formsOfPage());
+  // A form that takes the place of another one of its name, as after a mistake that the server found, goes on with its lock.
+  const staying = new Set(wanted.values());
   for (const [form, binding] of bindings) {
     const { lock, banner } = binding;
     if (wanted.get(form) === lock.form) continue;
     bindings.delete(form);
     binding.end();
     drop(banner);
-    if (!Array.from(bindings.values()).some((other) => other.lock === lock)) lock.client.forget(lock);
+    if (!staying.has(lock.form)) lock.client.forget(lock);
   }
   for (const [form, topic] of wanted) {
     const binding = bindings.get(form);

@@ -1,10 +1,11 @@
-// Turbo does the rest. A form that is open for editing is not morphed: its text is the person's, not the server's.
+// Turbo does the rest. A form that is open for editing is not morphed, for its text is the person's, but by the answer to what it sent.
 import '../who.js';
 
-import * as Turbo from '@hotwired/turbo';
+import '@hotwired/turbo';
 
+let sent = null;
+document.addEventListener('turbo:submit-start', ({ target }) => (sent = target));
+document.addEventListener('turbo:render', () => (sent = null));
 document.addEventListener('turbo:before-morph-element', (event) => {
-  if (event.target instanceof Element && event.target.matches('form[data-form-lock="open"]')) event.preventDefault();
+  if (event.target !== sent && event.target.matches?.('form[data-form-lock="open"]')) event.preventDefault();
 });
-// Its bar is styled by a style element, which a strict security policy refuses.
-Turbo.config.drive.progressBarDelay = 60_000;
