@@ -2,7 +2,7 @@
 import { icon } from './icons.js';
 import { BANNER, sheet } from './style.js';
 
-/** `id`: the same button goes on as the same, whatever it says. @typedef {{id: string, label: string, act: () => void, busy?: boolean, quiet?: boolean}} Button */
+/** `id`: the same button goes on as the same, whatever it says; `small`: it stands in the text, as a link would. @typedef {{id: string, label: string, act: () => void, busy?: boolean, quiet?: boolean, small?: boolean}} Button */
 /**
  * @typedef {object} View
  * @property {import('./lease.js').Name} state
@@ -11,7 +11,7 @@ import { BANNER, sheet } from './style.js';
  * @property {string} [more] what changes by itself and is not announced
  * @property {string} [notice] one line about what just happened
  * @property {boolean} [saved] the notice is good news
- * @property {string[]} [viewers] names of others who have it open, in words already; shown as pictures
+ * @property {{names: string[], text: string}} [viewers] others who have it open, shown as pictures
  * @property {Button[]} [buttons]
  */
 
@@ -67,7 +67,9 @@ export class FormLockElement extends HTMLElement {
     write(notice, view.notice ?? '');
     write(picture, view.person ? initials(view.person) : '');
     if (view.person) picture.style.setProperty('--_turn', String(turn(view.person)));
-    const seen = (view.viewers ?? []).map(initials);
+    const seen = (view.viewers?.names ?? []).map(initials);
+    viewers.setAttribute('aria-label', view.viewers?.text ?? '');
+    viewers.title = view.viewers?.text ?? '';
     if (viewers.dataset.seen !== seen.join()) {
       viewers.dataset.seen = seen.join();
       viewers.replaceChildren(...seen.map((letters) => make('span', { part: 'viewer' }, letters)));
@@ -79,7 +81,7 @@ export class FormLockElement extends HTMLElement {
 
   /** @param {Button[]} wanted */
   #offer(wanted) {
-    const { buttons } = this.#parts;
+    const { buttons, links } = this.#parts;
     const ids = new Set(wanted.map(({ id }) => id));
     const focused = this.shadowRoot?.activeElement;
     for (const [id, { button }] of this.#buttons) {
@@ -88,7 +90,7 @@ export class FormLockElement extends HTMLElement {
       button.remove();
       this.#buttons.delete(id);
     }
-    for (const [at, says] of wanted.entries()) {
+    for (const says of wanted) {
       let known = this.#buttons.get(says.id);
       if (!known) this.#buttons.set(says.id, (known = { button: this.#button(says.id), says }));
       known.says = says;
@@ -96,9 +98,13 @@ export class FormLockElement extends HTMLElement {
       write(button, says.label);
       button.classList.toggle('quiet', Boolean(says.quiet));
       button.setAttribute('aria-busy', String(Boolean(says.busy)));
-      if (buttons.children[at] !== button) buttons.insertBefore(button, buttons.children[at] ?? null);
+      button.classList.toggle('small', Boolean(says.small));
     }
-    buttons.hidden = !wanted.length;
+    for (const [place, small] of /** @type {[HTMLElement, boolean][]} */ ([[buttons, false], [links, true]])) {
+      const here = wanted.filter((says) => Boolean(says.small) === small).flatMap(({ id }) => this.#buttons.get(id)?.button ?? []);
+      for (const [at, button] of here.entries()) if (place.children[at] !== button) place.insertBefore(button, place.children[at] ?? null);
+      place.hidden = !here.length;
+    }
   }
 
   /** @param {string} id */
@@ -156,14 +162,16 @@ function build() {
   const quiet = { 'aria-live': 'off' };
   const drawing = make('span', { part: 'icon' });
   const picture = make('span', { part: 'picture', 'aria-hidden': 'true' });
-  const what = make('span', { class: 'what' });
-  const when = make('span', { class: 'when', ...quiet });
+  const what = make('span', { class: 'what', dir: 'auto' });
+  const when = make('span', { class: 'when', dir: 'auto', ...quiet });
   const note = make('span', { part: 'note', dir: 'auto' });
-  const more = make('span', { part: 'note', class: 'more', ...quiet });
-  const notice = make('span', { part: 'note', class: 'notice' });
-  const viewers = make('span', { part: 'viewers', 'aria-hidden': 'true' }); // their names are in the text beside it
+  const more = make('span', { class: 'more', dir: 'auto', ...quiet });
+  const notice = make('span', { part: 'note', class: 'notice', dir: 'auto' });
+  const viewers = make('span', { part: 'viewers', role: 'img', ...quiet });
+  const links = make('span', { class: 'links', ...quiet });
   const buttons = make('div', { part: 'buttons', ...quiet });
-  const text = make('div', { part: 'text' }, what, ' ', when, note, more, notice);
+  const line = make('div', { class: 'line' }, more, ' ', links);
+  const text = make('div', { part: 'text' }, what, ' ', when, line, note, notice);
   const banner = make('div', { part: 'banner', role: 'status', 'aria-live': 'polite', 'aria-atomic': 'false', tabindex: '-1' }, drawing, picture, text, viewers, buttons);
-  return { banner, icon: drawing, picture, what, when, note, more, notice, viewers, buttons };
+  return { banner, icon: drawing, picture, what, when, note, more, notice, viewers, buttons, links };
 }

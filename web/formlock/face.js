@@ -14,6 +14,7 @@ import { Numbers, TEXTS } from './texts-face.js';
  * @property {boolean} unsaved whether something would be lost
  * @property {() => any} texts @property {(notice: string, good?: boolean) => void} say @property {() => void} show
  * @property {() => void} edit @property {(begun: Promise<unknown>) => Promise<void>} enter go into the form when that has made it ours
+ * @property {() => void} release give it up for those who ask
  * @property {() => void} showMine @property {(draft: unknown) => void} goOn
  */
 
@@ -128,8 +129,7 @@ export class Face {
     if (state.question !== null) lines.push(t.asked(who));
     if (state.question !== null && typeof snapshot.answer_in_ms === 'number') lines.push(t.answerIn(this.#in.span(snapshot.answer_in_ms - since)));
     if (snapshot.kept_ms !== undefined && snapshot.kept_ms > since) lines.push(t.needsIt(who, this.#in.span(Math.max(60_000, snapshot.kept_ms - since))));
-    const { more = '', viewers } = this.#viewers(state);
-    return { more: [...lines, more].filter(Boolean).join(' '), viewers };
+    return { more: lines.join(' '), ...this.#viewers(state) };
   }
 
   /** @param {import('./lease.js').State} state @returns {Partial<View>} */
@@ -138,17 +138,17 @@ export class Face {
     return { text: place === 1 || place === null ? t.next : t.place(place), person: snapshot?.holder?.name };
   }
 
-  /** Who else has it open. @param {import('./lease.js').State} state @returns {{more?: string, viewers?: string[]}} */
+  /** Who else has it open. @param {import('./lease.js').State} state @returns {Pick<View, 'viewers'>} */
   #viewers({ snapshot, me }) {
     const others = (snapshot?.viewers ?? []).filter(({ user }) => user !== me && user !== snapshot?.holder?.user);
     if (!others.length) return {};
     const names = others.slice(0, NAMES).map(({ name }) => name);
     const hidden = Math.max(others.length, (snapshot?.viewer_count ?? 0) - 1 - (snapshot?.holder && snapshot.holder.user !== me ? 1 : 0)) - names.length;
-    return { more: this.#texts.alsoHere(this.#in.list.format(hidden > 0 ? [...names, `+${hidden}`] : names)), viewers: names };
+    return { viewers: { names, text: this.#texts.alsoHere(this.#in.list.format(hidden > 0 ? [...names, `+${hidden}`] : names)) } };
   }
 
   /** @param {import('./lease.js').State} state @param {number} wall @param {number} now @returns {Partial<View>} */
-  #lost({ lost, me }, wall, now) {
+  #lost({ lost, me, snapshot }, wall, now) {
     if (!lost) return {};
     const t = this.#texts;
     const when = this.host.unsaved ? t.kept : t.nothingLost;
@@ -157,7 +157,7 @@ export class Face {
       const who = lost.by?.name || lost.holder?.name || t.somebody;
       return { text: t.tookOver(who, this.#in.clock(wall - (now - lost.at), wall)), note: lost.reason || undefined, when, person: who };
     }
-    if (lost.holder) return { when };
+    if (lost.holder || snapshot?.holder) return { when };
     const texts = { session_lost: t.interrupted, expired: t.interrupted, max_hold: t.tooLong, long_over: t.tooLong, idle: t.idle, asked: t.answered };
     return { text: texts[/** @type {keyof typeof texts} */ (lost.cause ?? '')] ?? t.ended, when };
   }
@@ -173,20 +173,21 @@ export class Face {
     const held = snapshot !== null && snapshot.state !== 'free';
     const take = held && mayLock && (!rights || rights.includes('takeover') || snapshot.machine === true);
     const ask = held && mayLock && !snapshot.machine && snapshot.state === 'held' && state.question === null;
-    const takeButton = button('take', t.takeOver, () => this.#open('take'));
+    const takeButton = { ...button('take', t.takeOver, () => this.#open('take')), small: true };
+    const askButton = { ...button('ask', t.ask, () => this.#open('ask')), small: true };
     switch (state.name) {
       case 'locked':
         if (!mayLock || state.problem === 'denied') return [];
         if (state.sameUser) return [button('move', t.moveHere, () => this.#move(), false)];
         return [
           button('wait', t.wait, () => this.#do('wait', lock.lock({ wait: true })), false),
-          ...(ask ? [button('ask', t.ask, () => this.#open('ask'))] : []),
+          ...(ask ? [askButton] : []),
           ...(take ? [takeButton] : []),
         ];
       case 'queued':
-        return [button('leave', t.leave, () => void lock.leaveQueue(), false), ...(ask ? [button('ask', t.ask, () => this.#open('ask'))] : []), ...(take ? [takeButton] : [])];
+        return [button('leave', t.leave, () => void lock.leaveQueue(), false), ...(ask ? [askButton] : []), ...(take ? [takeButton] : [])];
       case 'asked':
-        return [button('release', t.release, () => this.#release(), false), button('keep', t.keep, () => this.#do('keep', lock.answer('keep', { keepMs: KEEP_MS })))];
+        return [button('release', t.release, () => this.host.release(), false), button('keep', t.keep, () => this.#do('keep', lock.answer('keep', { keepMs: KEEP_MS })))];
       case 'lost': {
         const show = this.host.unsaved ? [button('show', t.showMine, () => this.host.showMine())] : [];
         if (!held) return [button('again', t.lockAgain, () => this.host.edit(), false), ...show];
@@ -229,11 +230,6 @@ export class Face {
     this.#do('move', this.host.lock.moveHere().then(({ draft }) => {
       if (draft) this.host.goOn(draft);
     }));
-  }
-
-  #release() {
-    const { lock, unsaved } = this.host;
-    this.#do('release', lock.answer('release').then(() => this.host.say(unsaved ? this.#texts.unsaved : '')), false);
   }
 
   /** @param {string} id the button @param {Promise<unknown>} begun @param {boolean} [enter] whether it may make the form ours */

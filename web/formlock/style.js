@@ -25,7 +25,7 @@ export const BANNER = `
   flex-wrap: wrap;
   align-items: center;
   gap: .5rem .75rem;
-  min-block-size: 3.875rem;
+  min-block-size: 4rem;
   padding-block: .5rem;
   padding-inline: .875rem .5rem;
   border: 1px solid color-mix(in srgb, var(--_tone) 35%, transparent);
@@ -50,18 +50,24 @@ export const BANNER = `
 .what { color: var(--_tone); font-weight: 600; }
 [part="note"] { display: block; font-size: .9375rem; }
 [part="note"]:not([hidden]) + [part="note"] { margin-block-start: .125rem; }
+.line { font-size: .875rem; }
+[part="button"].small {
+  min-block-size: 1.5rem; min-inline-size: 0; padding: 0; margin-inline-end: .5rem; border: 0; background: none; color: var(--_tone);
+  font-size: .875rem; text-decoration: underline; text-underline-offset: .15em;
+}
 [part="buttons"] { display: flex; flex-wrap: wrap; gap: .5rem; margin-inline-start: auto; }
 [part="button"] {
   flex: none; font: inherit; font-weight: 600; min-block-size: 2.75rem; min-inline-size: 5.5rem; padding: 0 1.125rem; cursor: pointer;
   color: light-dark(#fff, #10141a); background: var(--_accent); border: 1px solid transparent;
   border-radius: calc(var(--form-lock-radius, 8px) - 2px);
 }
-:host([state="mine"]) [part="button"], [part="button"].quiet {
+:host([state="mine"]) [part="button"], [part="button"].quiet:not(.small) {
   color: var(--_tone); background: transparent; border-color: color-mix(in srgb, var(--_tone) 60%, transparent);
 }
 [part="button"]:hover { filter: brightness(1.08); }
 [part="button"]:focus-visible { outline: 3px solid var(--_accent); outline-offset: 2px; }
 [part="button"][aria-busy="true"] { cursor: progress; }
+@media (pointer: coarse) { [part="button"].small { min-block-size: 2.75rem; } }
 @media (max-width: 30rem) {
   [part="banner"] { min-block-size: 4.875rem; column-gap: .625rem; }
   [part="text"] { flex-basis: 9rem; }

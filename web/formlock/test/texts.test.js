@@ -39,8 +39,7 @@ test('who has it, whether active or away, and who else looks on are told by name
   assert.match(locked({ idle_ms: 6 * 60_000 }).more, /^Away for 6 min\./);
   const viewers = [{ user: 'ann', name: 'Ann Weber' }, { user: 'bob', name: 'Bob Novak' }, { user: 'eva', name: 'Eva Lind' }];
   const view = locked({ viewers, viewer_count: 3 });
-  assert.match(view.more, /Also here: Eva Lind$/);
-  assert.deepEqual(view.viewers, ['Eva Lind']);
+  assert.deepEqual(view.viewers, { names: ['Eva Lind'], text: 'Also here: Eva Lind' });
 });
 
 test('taking over is offered only where the rights say so, and asking not twice (U17, U18)', () => {
@@ -59,6 +58,16 @@ test('a loss says by whom, when and why, and whether text is kept (U19)', () => 
   assert.equal(view.when, TEXTS.kept);
   assert.deepEqual(view.buttons, ['ask', 'show']);
   assert.equal(shown({ name: 'lost', snapshot: HELD, lost }).when, FACE.nothingLost);
+});
+
+test('who is asked, or about to lose the form, sees who, why and for how long still (U14, U17)', () => {
+  const asks = [{ user: 'eva', name: 'Eva Lind', number: 1, note: 'Just the address' }];
+  const asked = shown({ name: 'asked', snapshot: { ...HELD, asks, answer_in_ms: 42_000 } });
+  assert.deepEqual([asked.text, asked.note, asked.buttons], ['Eva Lind would like to edit.', 'Just the address', ['release', 'keep']]);
+  assert.match(asked.when, /42/);
+  const view = shown({ name: 'mine', snapshot: HELD, handover: { by: { user: 'eva', name: 'Eva Lind' }, reason: 'urgent', until: 9000 } });
+  assert.deepEqual([view.text, view.note], ['Eva Lind is taking over.', 'urgent']);
+  assert.match(view.when, /9 sec/);
 });
 
 const ENGLISH = { ...TEXTS, ...FACE, ...LIST };
