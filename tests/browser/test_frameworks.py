@@ -209,6 +209,24 @@ def test_htmx_morphs(example: Open) -> None:
     assert ann.token == token
 
 
+def test_nothing_but_our_marks_goes(page_as: Visitor, form: str) -> None:
+    """A morph that changes nothing else than to take our marks away, for the server's page has none, leaves no field open and
+    no banner without its state."""
+    fields = '<input name="amount" value="1"><select name="status"></select>'
+    markup = f'<form form-lock="{form}"><form-lock for="{form}"></form-lock>{fields}</form>'
+    ann, bob = page_as.html("ann", "Ann", form, markup), page_as.html("bob", "Bob", form, markup)
+    ann.lock()
+    bob.sees("locked", "Ann")
+    bob.page.locator("form").evaluate(
+        "form => { for (const element of [form, ...form.querySelectorAll('*')])"
+        " for (const name of ['data-form-lock', 'data-form-lock-shut', 'readonly', 'inert', 'state'])"
+        " element.removeAttribute(name); }"
+    )
+    expect(bob.field("amount")).not_to_be_editable()
+    expect(bob.field("status")).to_have_attribute("inert", "")
+    bob.sees("locked", "Ann")
+
+
 # -- Turbo
 
 
