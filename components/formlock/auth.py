@@ -4,7 +4,7 @@ Two ways in:
 
 - `anonymous`, the development node only: the caller is who it says, with every right (claims.development);
 - `ticket` for our own components: each has its own secret, made at the node's first start in the credentials folder (mode 0600),
-  or given by the environment. The key that receipts are signed with is made beside them.
+  or given by the environment. The keys that receipts, and requests over plain HTTP, are signed with are made beside them.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any
 
 from formlock.claims import InvalidClaims, development
 from formlock.errors import NotActive, WrongMethod
-from formlock.wamp import RECEIPT_KEY, Call, Denied, Session, read_credential
+from formlock.wamp import HTTP_KEY, RECEIPT_KEY, Call, Denied, Session, read_credential
 
 BROWSER_ROLE = "browser"
 COMPONENTS = ("locks", "bridge")
@@ -89,9 +89,9 @@ def spread(sessions: int) -> dict[str, int]:
 
 
 def make_credentials(folder: Path) -> None:
-    """A random secret for each of our components, and for receipts, that has none yet; whole or not at all, whatever happens."""
+    """A random secret for each of our components and for each key, where there is none; whole or not at all, whatever happens."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    for name in (*COMPONENTS, RECEIPT_KEY):
+    for name in (*COMPONENTS, RECEIPT_KEY, HTTP_KEY):
         path = folder / name
         if not path.exists():
             new = folder / f".{name}.new"

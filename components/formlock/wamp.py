@@ -53,6 +53,8 @@ MIN_SECRET_LENGTH = 32
 
 # Of the file in the credentials folder; backends verify receipts with it.
 RECEIPT_KEY = "receipts"
+# The same for the key that applications sign their requests over plain HTTP with (plain.py).
+HTTP_KEY = "http"
 
 LISTENING_WITHIN_S = 30
 
@@ -412,6 +414,11 @@ def read_credential(folder: Path, name: str) -> str:
 def read_receipt_key(folder: Path) -> str:
     """The key that receipts are signed with: the environment's FORMLOCK_RECEIPT_KEY, else the file that the router worker made."""
     return _read_secret("FORMLOCK_RECEIPT_KEY", folder / RECEIPT_KEY)
+
+
+def read_http_key(folder: Path) -> str:
+    """The key of plain.py: the environment's FORMLOCK_HTTP_KEY, else the file that the router worker made."""
+    return _read_secret("FORMLOCK_HTTP_KEY", folder / HTTP_KEY)
 
 
 def _read_secret(variable: str, path: Path) -> str:

@@ -379,7 +379,7 @@ def test_the_edit_page(site: Site) -> None:
         '<meta name="form-lock-user" content="ann">',
         '<meta name="form-lock-name" content="Ann Weber">',
         f'<form-lock for="{FORM}">',
-        f'form-lock="{FORM}" update="replace"',
+        f'form-lock="{FORM}" required-lock inert update="replace"',
         'claim-url="/invoices/ann/42/claim"',
         'src="/formlock/formlock.js"',
     ):

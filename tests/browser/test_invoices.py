@@ -167,14 +167,39 @@ def test_the_list_is_live(invoices: Invoices) -> None:
     expect(new).to_have_count(0)
 
 
-def test_nothing_is_saved_without_javascript(invoices: Invoices, page_as: Visitor) -> None:
-    """Where nothing can be locked nothing is saved; the page says so before, and keeps what was typed (U21)."""
-    tab = invoices.form("bob", 37, context=page_as.context(java_script_enabled=False))
-    expect(tab.page.get_by_text("Editing needs JavaScript")).to_be_visible()
-    tab.page.fill("[name=notes]", "typed in vain")
-    save(tab)
-    expect(tab.page.get_by_text("This was sent without the lock")).to_be_visible()
-    expect(tab.page.locator("#mine-notes")).to_have_text("typed in vain")
+def test_without_javascript(invoices: Invoices, page_as: Visitor) -> None:
+    """Without JavaScript the form stays shut until the server has locked it; then the others see who edits, a mistake keeps lock and
+    text, a save gives the lock back, and so does Cancel (U21)."""
+    eva, ann = invoices.form("eva", 37), page_as.context(java_script_enabled=False)
+    eva.sees("free")
+    tab = invoices.form("ann", 37, context=ann)
+    page = tab.page
+    expect(page.locator("form[inert]")).to_have_count(1)
+    edit = page.get_by_role("button", name="Edit without JavaScript")
+    edit.click()
+    expect(page.get_by_text("You are editing, for 15 minutes")).to_be_visible()
+    eva.sees("locked", "Ann Weber is editing")
+    page.fill("[name=amount]", "much")
+    page.get_by_role("button", name="Save").click()
+    expect(page.get_by_text("Nothing was saved yet")).to_be_visible()
+    expect(page.locator("[name=amount]")).to_have_value("much")
+    eva.sees("locked", "Ann Weber is editing")
+    page.fill("[name=amount]", "3.70")
+    page.get_by_role("button", name="Save").click()
+    eva.sees("free")
+    expect(eva.field("amount")).to_have_value("3.70")
+    page.goto(f"{page.url.rpartition('/')[0]}/37")
+    eva.lock()
+    edit.click()
+    expect(page.get_by_text("Eva Lind is editing this invoice now.")).to_be_visible()
+    eva.press("Done")
+    eva.sees("free")
+    page.go_back()
+    edit.click()
+    eva.sees("locked", "Ann Weber is editing")
+    page.get_by_role("button", name="Cancel").click()
+    eva.sees("free")
+    quiet(tab, 422)
     quiet(tab, 409)
 
 

@@ -109,6 +109,12 @@ def test_ruby(block: Block) -> None:
     read([needs("ruby"), "-c"], block.text)
 
 
+@written_in("jsx")
+def test_jsx(block: Block) -> None:
+    """It is a module that esbuild can read."""
+    read([str(ROOT / "web/formlock/node_modules/.bin/esbuild"), "--loader=jsx"], block.text)
+
+
 def read(command: list[str], text: str = "") -> None:
     done = subprocess.run(command, input=text, capture_output=True, text=True, check=False, timeout=WITHIN_S)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -225,7 +231,7 @@ def test_documented_attributes() -> None:
 
 def test_languages() -> None:
     """There is a check for every block; one in another language is text that says so."""
-    checked = {"python", "php", "js", "ruby", "html", "css", "sh", "bash", "text", "", *READERS}
+    checked = {"python", "php", "js", "jsx", "ruby", "html", "css", "sh", "bash", "text", "", *READERS}
     assert not [f"{block} is in {block.language}" for block in BLOCKS if block.language not in checked]
 
 

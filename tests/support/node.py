@@ -78,7 +78,7 @@ class Node:
         demo["arguments"] = [places.get(argument, argument) for argument in demo["arguments"]]
         variables = demo["options"]["env"]["vars"]
         variables["PYTHONPATH"] = ":".join(str(ROOT / path) for path in variables["PYTHONPATH"].split(":"))
-        variables |= {"INVOICES_PORT": str(self.demo_port), "FORMLOCK_PUSH": self.zmq_url}
+        variables |= {"INVOICES_PORT": str(self.demo_port), "FORMLOCK_PUSH": self.zmq_url, "FORMLOCK_HTTP": self.url + "formlock/"}
 
     def start(self) -> Node:
         """Start, and wait until every component answers a real call."""

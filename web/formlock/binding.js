@@ -80,6 +80,7 @@ export class Binding {
     clearTimeout(this.#away);
     this.#ending.abort();
     open(this.form);
+    if (this.form.hasAttribute('required-lock')) this.form.inert = true;
     for (const field of this.#ourFields()) field.remove();
     this.lock.claim = null;
   }
@@ -190,6 +191,8 @@ export class Binding {
     const inviting = this.lockOn === 'input' && name === 'free' && state.problem === null;
     if (this.lock.editing || inviting) open(this.form);
     else shut(this.form, () => this.banner.rescueFocus());
+    // A form that the server has shut, in case no script runs: from here on it is ours to shut.
+    if (this.form.inert && this.form.hasAttribute('required-lock')) this.form.inert = false;
   }
 
   /** Token and receipt travel with the form while it is held, and only then. */

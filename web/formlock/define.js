@@ -68,13 +68,15 @@ function drop(banner) {
 /** What the page has now, whatever happened to it: forms that came, went or got another name, fields and banners too. */
 function scan() {
   const wanted = new Map(formsOfPage());
+  // A form that takes the place of another one of its name, as after a mistake that the server found, goes on with its lock.
+  const staying = new Set(wanted.values());
   for (const [form, binding] of bindings) {
     const { lock, banner } = binding;
     if (wanted.get(form) === lock.form) continue;
     bindings.delete(form);
     binding.end();
     drop(banner);
-    if (!Array.from(bindings.values()).some((other) => other.lock === lock)) lock.client.forget(lock);
+    if (!staying.has(lock.form)) lock.client.forget(lock);
   }
   for (const [form, topic] of wanted) {
     const binding = bindings.get(form);
@@ -120,6 +122,9 @@ async function scanLists() {
   }
 }
 
+/** The last three are our own marks: what morphs a page takes them away or, of `required-lock`, brings them back. */
+const WATCHED = ['form-lock', 'form-lock-list', 'form-lock-item', 'id', 'for', 'data-form-lock', 'data-form-lock-shut', 'inert'];
+
 /** Registers the element and starts looking. Safe to call twice. */
 export function define() {
   if (customElements.get('form-lock')) return;
@@ -138,5 +143,5 @@ export function define() {
       scan();
       void scanLists();
     });
-  }).observe(document.documentElement, { childList: true, subtree: true, attributes: true, attributeFilter: ['form-lock', 'form-lock-list', 'form-lock-item', 'id', 'for'] });
+  }).observe(document.documentElement, { childList: true, subtree: true, attributes: true, attributeFilter: WATCHED });
 }

@@ -119,6 +119,13 @@ export class FormLockElement extends HTMLElement {
     return button;
   }
 
+  static observedAttributes = ['state'];
+
+  /** What morphs a page takes it away, for the server's page has it not. @param {string} _name @param {string | null} _before @param {string | null} value */
+  attributeChangedCallback(_name, _before, value) {
+    if (value === null && this.#view && this.isConnected) this.setAttribute('state', this.#view.state);
+  }
+
   connectedCallback() {
     if (this.#view) this.setAttribute('state', this.#view.state);
   }

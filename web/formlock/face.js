@@ -101,7 +101,7 @@ export class Face {
   #holder(state, now, wall) {
     const { snapshot, sameUser } = state;
     const t = this.#texts;
-    const grace = snapshot?.state === 'grace';
+    const grace = snapshot?.state === 'grace' && snapshot.until_ms === undefined; // a long lock needs no page of its holder
     if (sameUser) return grace ? { text: t.wasEditingSelf, when: t.freeSoonSelf } : {};
     const who = snapshot?.holder?.name || t.somebody;
     if (grace) return { text: t.wasEditing(who), when: t.freeSoon, ...this.#viewers(state) };

@@ -48,9 +48,14 @@ function fieldsOf(form) {
   );
 }
 
+/** Written only when it is another: whoever watches it (define.js) would go round and round. @param {HTMLFormElement} form @param {'shut' | 'open'} how */
+function mark(form, how) {
+  if (form.getAttribute('data-form-lock') !== how) form.setAttribute('data-form-lock', how);
+}
+
 /** @param {HTMLFormElement} form @param {() => void} rescue called before the focused field becomes unreachable */
 export function shut(form, rescue) {
-  form.setAttribute('data-form-lock', 'shut');
+  mark(form, 'shut');
   for (const field of fieldsOf(form)) {
     if (field.hasAttribute(MARK)) continue;
     const editor = editors.get(field);
@@ -71,7 +76,7 @@ export function shut(form, rescue) {
 
 /** @param {HTMLFormElement} form */
 export function open(form) {
-  form.setAttribute('data-form-lock', 'open');
+  mark(form, 'open');
   for (const field of fieldsOf(form)) {
     if (field.hasAttribute(MARK)) reopen(field);
   }

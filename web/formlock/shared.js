@@ -13,7 +13,10 @@ export function pageClient() {
   const client = new FormLockClient({ url: routerUrl(), prefix: meta('form-lock-prefix') ?? DEFAULT_PREFIX, tab, identity: () => identity(tab), token: meta('form-lock-token') ?? undefined, tokenUrl: tokenUrl() });
   shared = client;
   // Never `beforeunload`: it may be cancelled, and it keeps pages out of the back/forward cache.
-  addEventListener('pagehide', () => client.leave());
+  addEventListener('pagehide', () => {
+    sayGoodbye(client);
+    client.leave();
+  });
   addEventListener('pageshow', (event) => {
     if (event.persisted) client.comeBack();
   });
@@ -25,6 +28,18 @@ export function pageClient() {
   client.start();
   if (!navigator.onLine) queueMicrotask(() => client.offline());
   return client;
+}
+
+/**
+ * What is held while the connection is away is given back by a request that outlives the page: else the others wait for the grace. The
+ * receipt says whose it is (docs/reference/http.md).
+ * @param {FormLockClient} client
+ */
+function sayGoodbye({ joined, locks, options }) {
+  if (joined) return;
+  const url = new URL('/formlock/unlock', options.url);
+  url.protocol = url.protocol.replace(/^ws/, 'http');
+  for (const { form, receipt } of locks) if (receipt) navigator.sendBeacon(url, JSON.stringify({ form, receipt, leaving: true }));
 }
 
 /** How the page was reached, for Tab.wasEditing. */

@@ -8,6 +8,7 @@ from datetime import date
 from flask import Flask
 
 from formlock_push import Pusher
+from formlock_push.plain_locks import PlainLocks
 from formlock_push.scope import Middleware
 from formlock_push.sqlalchemy import Sender, install
 from formlock_push.verify import Verifier
@@ -32,7 +33,9 @@ def create_app(settings: Settings, sender: Sender | None = None) -> Flask:
     # Form lock, places 1 to 3 of README.md: committed changes are pushed, requests are told apart, receipts can be verified.
     app.extensions["hook"] = install(sessions, sender or Pusher(settings.push))
     app.wsgi_app = Middleware(app.wsgi_app)  # type: ignore[method-assign]
-    app.extensions["locking"] = Locking(sessions, Verifier.from_file(settings.receipt_key))
+    app.extensions["locking"] = Locking(
+        sessions, Verifier.from_file(settings.receipt_key), PlainLocks(settings.http_key, settings.http)
+    )
 
     protect(app)
     app.register_blueprint(pages)

@@ -2,23 +2,25 @@
 
 A receipt proves that somebody had the form, not that he still has it: it is good until it expires, and meanwhile somebody else may
 have got the form. So whoever gets it claims it first, in the record's own row, and from then on no older token can write
-(docs/explanation/late-saves.md). Nothing here asks the service: a save works while it is away.
+(docs/explanation/late-saves.md). Only `lock` and `unlock`, for a browser without JavaScript, ask the service: a save works
+while it is away.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 from sqlalchemy.orm import Session, sessionmaker
 
+from formlock_push.plain_locks import PlainLocks, Refused, Unreachable
 from formlock_push.scope import act
 from formlock_push.sqlalchemy import claim, fence
 from formlock_push.verify import Receipt, Verifier
 from invoices.model import Invoice, form_of
 from invoices.people import Person
-from invoices.refusals import Changed, Gone, Unverifiable
+from invoices.refusals import Changed, Gone, Taken, Unlockable, Unverifiable
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +29,22 @@ class Locking:
 
     sessions: sessionmaker[Session]
     verifier: Verifier
+    plain: PlainLocks
+
+    def lock(self, person: Person, number: int) -> str:
+        """For a page without JavaScript: the receipt of a lock that nobody has to renew."""
+        try:
+            receipt: str = self.plain.lock(form_of(number), user=person.user, name=person.name)["receipt"]
+        except Refused as refused:
+            raise Taken(refused.holder) from None
+        except (Unreachable, OSError, ValueError):
+            raise Unlockable from None
+        return receipt
+
+    def unlock(self, number: int, receipt: str) -> None:
+        """Give that lock back. If that fails it ends by its time."""
+        with suppress(Refused, Unreachable, OSError, ValueError):
+            self.plain.unlock(form_of(number), receipt)
 
     def claim(self, person: Person, number: int, receipt: str | None) -> Invoice:
         """Note in the row that this lock is now the newest, and read what it is about."""

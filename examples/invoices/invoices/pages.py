@@ -83,6 +83,25 @@ def claim(number: int) -> ResponseReturnValue:
     return ("", 204) if request.args.get("keep") == "text" else jsonify(fields_of(invoice))
 
 
+@pages.post("/<user>/<int:number>/lock")
+def lock(number: int) -> ResponseReturnValue:
+    """Edit, in a browser without JavaScript: the server locks, claims, and shows the form open."""
+    locking = _locking()
+    try:
+        receipt = locking.lock(_person(), number)
+        invoice = locking.claim(_person(), number, receipt)
+    except refusals.REFUSALS as error:
+        return render_template("message.html", sentence=refusals.sentence(error)), refusals.status(error)
+    return _form(number, fields_of(invoice), receipt=receipt)
+
+
+@pages.post("/<user>/<int:number>/unlock")
+def unlock(number: int) -> ResponseReturnValue:
+    """Cancel, in such a browser."""
+    _locking().unlock(number, request.form.get(RECEIPT, ""))
+    return redirect(url_for("pages.index"), 303)
+
+
 @pages.post("/<user>/<int:number>")
 def save(number: int) -> ResponseReturnValue:
     """Only whoever has the form, and only over what he has seen."""
@@ -90,10 +109,12 @@ def save(number: int) -> ResponseReturnValue:
     try:
         with _writing(number) as (_, invoice):
             if entry.errors:
-                return _form(number, entry.texts | {"version": str(invoice.version)}, entry.errors), 422
+                return _form(number, entry.texts | {"version": str(invoice.version)}, entry.errors, _plain_receipt()), 422
             entry.write(invoice)
     except refusals.REFUSALS as error:
         return _refused(number, error, entry)
+    if receipt := _plain_receipt():
+        _locking().unlock(number, receipt)
     return redirect(url_for("pages.index"), 303)
 
 
@@ -162,9 +183,15 @@ def explain(error: HTTPException) -> ResponseReturnValue:
     return render_template("message.html", code=error.code, sentence=refusals.HTTP.get(error.code, error.description)), error.code
 
 
-def _form(number: int | None, texts: dict[str, str], errors: dict[str, str] | None = None) -> str:
+def _form(number: int | None, texts: dict[str, str], errors: dict[str, str] | None = None, receipt: str | None = None) -> str:
+    """`receipt`: of a page without JavaScript, which has the lock already."""
     refresh = "reload" if request.args.get("refresh") == "reload" else None
-    return render_template("edit.html", number=number, texts=texts, errors=errors or {}, refresh=refresh)
+    return render_template("edit.html", number=number, texts=texts, errors=errors or {}, refresh=refresh, receipt=receipt)
+
+
+def _plain_receipt() -> str | None:
+    """What a page without JavaScript sends; any other gives its lock back itself."""
+    return request.form.get(RECEIPT) if "plain" in request.form else None
 
 
 def _refused(number: int, error: Exception, entry: Entry) -> ResponseReturnValue:

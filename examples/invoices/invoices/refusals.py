@@ -14,20 +14,31 @@ class Gone(Exception):
     """There is no such record any more."""
 
 
+class Taken(Exception):
+    """Somebody else has the form: the name, if it was told."""
+
+    def __init__(self, name: str | None) -> None:
+        super().__init__(name)
+        self.name = name
+
+
+class Unlockable(Exception):
+    """The service can't be asked for a lock now."""
+
+
 class Unverifiable(Exception):
     """No receipt can be verified now: the node's key is not there."""
 
 
 # Everything that a write may end with instead of being done. Each of them leaves the database as it was.
-REFUSALS = (InvalidReceipt, Late, Changed, Gone, Unverifiable)
+REFUSALS = (InvalidReceipt, Late, Changed, Gone, Taken, Unlockable, Unverifiable)
 
 _CONFLICT, _UNAVAILABLE = 409, 503
 
 _LATE = "Your turn to edit had ended before this arrived, and somebody else may be editing now."
 
 _RECEIPTS = {
-    "missing": "This was sent without the lock that keeps others from changing the same invoice. "
-    "Press Edit first; it needs JavaScript.",
+    "missing": "This was sent without the lock that keeps others from changing the same invoice. Press Edit first.",
     "expired": _LATE,
 }
 
@@ -50,6 +61,10 @@ def sentence(refusal: Exception) -> str:
             return "The invoice was changed after you had opened it."
         case Gone():
             return "The invoice was deleted."
+        case Taken(name=name):
+            return f"{name or 'Somebody'} is editing this invoice now."
+        case Unlockable():
+            return "Nothing can be locked at the moment. Try again in a minute."
         case Unverifiable():
             return "Whether you may save can't be checked at the moment. Try again in a minute."
         case _:
@@ -58,4 +73,4 @@ def sentence(refusal: Exception) -> str:
 
 def status(refusal: Exception) -> int:
     """409, or 503 when it is nobody's fault and may work in a minute."""
-    return _UNAVAILABLE if isinstance(refusal, Unverifiable) else _CONFLICT
+    return _UNAVAILABLE if isinstance(refusal, (Unlockable, Unverifiable)) else _CONFLICT

@@ -1,0 +1,285 @@
+"""The example pages of examples/frameworks, built as their README says, in a real Chromium: React, Stimulus, htmx, Turbo."""
+
+from __future__ import annotations
+
+import mimetypes
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+from playwright.sync_api import Locator, Page, Route, expect
+
+from tests.browser.conftest import CSP, Tab, Visitor
+from tests.support import needs
+from tests.support.node import ROOT
+
+pytestmark = [pytest.mark.node, pytest.mark.browser]
+
+FORM = "com.example.form.invoice.42"
+NONCE = "bm9uY2U"
+Open = Callable[..., Tab]
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("frameworks")
+    subprocess.run([needs("node"), str(ROOT / "examples/frameworks/build.mjs"), str(folder)], check=True, timeout=100)
+    return folder
+
+
+@pytest.fixture
+def example(page_as: Visitor, built: Path, form: str) -> Open:
+    """Opens a page as somebody, served below the node's address with its security policy; its form is one of the test's own."""
+
+    def opened(user: str, name: str, page: str = "index.html") -> Tab:
+        context = page_as.context()
+        context.grant_permissions(["local-network-access"])
+
+        def serve(route: Route) -> None:
+            path = urlsplit(route.request.url).path.partition("/frameworks/")[2]
+            status = 200
+            if route.request.method == "POST" and "much" in (route.request.post_data or ""):
+                # As an application that finds a mistake: the form again, and 422.
+                path, status = f"{name}/form.html", 422
+            content, policy = (built / path).read_text().replace(FORM, form), CSP
+            if name == "turbo":
+                # Its progress bar has a style element.
+                content = content.replace("</head>", f'<meta name="csp-nonce" content="{NONCE}"></head>')
+                policy = f"{CSP}; style-src 'self' 'nonce-{NONCE}'"
+            kind = mimetypes.guess_type(path)[0] or "text/plain"
+            route.fulfill(
+                status=status, content_type=f"{kind}; charset=utf-8", headers={"content-security-policy": policy}, body=content
+            )
+
+        context.route(f"{page_as.url}frameworks/**", serve)
+        tab = page_as.watch(context.new_page(), form)
+        tab.page.goto(f"{page_as.url}frameworks/{name}/{page}?user={user}")
+        return tab
+
+    return opened
+
+
+def says(page: Page, text: str) -> Locator:
+    """Wait until the page's own banner says it."""
+    status = page.locator("[role=status]:visible")
+    expect(status).to_contain_text(text)
+    return status
+
+
+def press(page: Page, label: str) -> None:
+    page.get_by_role("button", name=label, exact=True).click()
+
+
+# -- React
+
+
+def test_react(example: Open) -> None:
+    """Two people and a component: who edits is shown, the fields follow the lock, and what is sent has token and receipt in it."""
+    ann, bob = example("ann", "react").page, example("bob", "react").page
+    says(bob, "Nobody is editing")
+    says(ann, "Nobody is editing")
+    expect(ann.get_by_label("Amount")).not_to_be_editable()
+    press(ann, "Edit")
+    says(ann, "You are editing")
+    says(bob, "Ann is editing")
+    expect(bob.get_by_label("Amount")).not_to_be_editable()
+    ann.get_by_label("Amount").fill("99.00")
+    press(bob, "Wait")
+    says(bob, "you are waiting")
+    # The question to the holder's page, which comes with it, renders the component again; what was typed stays.
+    expect(ann.get_by_label("Amount")).to_have_value("99.00")
+    press(ann, "Save")
+    expect(ann.locator("output")).to_contain_text('"amount":"99.00","form_lock_token":')
+    expect(ann.locator("output")).not_to_contain_text('"form_lock_receipt":null')
+    says(bob, "You are editing")
+    expect(bob.get_by_label("Amount")).to_be_editable()
+
+
+def test_react_component_goes(example: Open) -> None:
+    """When the last component with a form goes, its lock is given back; when it comes again, it shows what is so now. In StrictMode,
+    which mounts everything twice, nothing is lost by that."""
+    ann, bob = example("ann", "react").page, example("bob", "react").page
+    says(ann, "Nobody is editing")
+    press(ann, "Edit")
+    says(bob, "Ann is editing")
+    press(ann, "Close")
+    says(bob, "Nobody is editing")
+    press(bob, "Edit")
+    says(bob, "You are editing")
+    press(ann, "Open")
+    says(ann, "Bob is editing")
+    press(bob, "Done")
+    says(ann, "Nobody is editing")
+
+
+# -- Stimulus
+
+
+def test_stimulus(example: Open) -> None:
+    """The page's own mark-up shows the state; only whoever has the form can send it, and only then it carries the receipt."""
+    ann, bob = example("ann", "stimulus").page, example("bob", "stimulus").page
+    says(ann, "Nobody is editing")
+    receipt = ann.locator("[name=form_lock_receipt]")
+    expect(receipt).to_have_value("")
+    press(ann, "Edit")
+    says(ann, "You are editing")
+    expect(receipt).not_to_have_value("")
+    says(bob, "Ann is editing")
+    expect(bob.get_by_label("Amount")).not_to_be_editable()
+    bob.locator("form").evaluate("form => form.requestSubmit()")
+    says(bob, "Ann is editing")
+    assert bob.url.endswith("?user=bob"), "a form that is not ours was sent"
+    press(ann, "Done")
+    says(ann, "Nobody is editing")
+    expect(receipt).to_have_value("")
+    says(bob, "Nobody is editing")
+
+
+def test_stimulus_element_goes(example: Open) -> None:
+    """An element that is moved keeps its lock, one that is removed gives it back."""
+    ann, bob = example("ann", "stimulus").page, example("bob", "stimulus").page
+    says(ann, "Nobody is editing")
+    press(ann, "Edit")
+    says(bob, "Ann is editing")
+    token = ann.locator("[name=form_lock_token]").input_value()
+    ann.evaluate("() => document.body.append(document.querySelector('form'))")
+    says(ann, "You are editing")
+    expect(ann.locator("[name=form_lock_token]")).to_have_value(token)
+    ann.evaluate("() => document.querySelector('form').remove()")
+    says(bob, "Nobody is editing")
+
+
+# -- htmx
+
+
+def test_htmx(example: Open) -> None:
+    """A form that is fetched later is bound; while others edit it can't be sent; when its answer takes its place, it is free."""
+    ann, bob = example("ann", "htmx"), example("bob", "htmx")
+    for tab in (ann, bob):
+        press(tab.page, "Open invoice 42")
+        tab.sees("free")
+    ann.press("Edit")
+    ann.sees("mine")
+    bob.sees("locked", "Ann")
+    bob.page.locator("form").evaluate("form => form.requestSubmit()")
+    bob.sees("locked", "Ann")
+    token = ann.token
+    ann.field("amount").fill("much")
+    press(ann.page, "Save")
+    # The server's form again, in the place of the other one: it goes on with its lock.
+    expect(ann.field("amount")).to_have_value("120.00")
+    ann.sees("mine")
+    assert ann.token == token
+    ann.field("amount").fill("99.00")
+    press(ann.page, "Save")
+    says(ann.page, "Saved.")
+    ann.errors[:] = [text for text in ann.errors if "status of 422" not in text]
+    bob.sees("free")
+
+
+def test_htmx_morphs(example: Open) -> None:
+    """Morphing takes our marks out of a form that is shut: it is shut again at once. One that is open keeps lock and text."""
+    ann, bob = example("ann", "htmx"), example("bob", "htmx")
+    for tab in (ann, bob):
+        press(tab.page, "Open invoice 42")
+        tab.sees("free")
+    ann.press("Edit")
+    ann.sees("mine")
+    bob.sees("locked", "Ann")
+    bob.page.evaluate(
+        "() => { window.opened = 0; new MutationObserver(() => setTimeout(() => {"
+        " if (!document.querySelector('[name=amount]').readOnly) window.opened += 1; }))"
+        ".observe(document.querySelector('form'), {subtree: true, attributes: true}); }"
+    )
+    with bob.page.expect_response("**/form.html"):
+        press(bob.page, "Refresh")
+    expect(bob.page.locator("form.htmx-added, .htmx-swapping, .htmx-request")).to_have_count(0)
+    bob.sees("locked", "Ann")
+    expect(bob.field("amount")).not_to_be_editable()
+    assert bob.page.evaluate("() => window.opened") == 0
+    ann.field("amount").fill("99.00")
+    token = ann.token
+    with ann.page.expect_response("**/form.html"):
+        press(ann.page, "Refresh")
+    ann.sees("mine")
+    expect(ann.field("amount")).to_have_value("99.00")
+    expect(ann.field("amount")).to_be_editable()
+    assert ann.token == token
+
+
+def test_nothing_but_our_marks_goes(page_as: Visitor, form: str) -> None:
+    """A morph that changes nothing else than to take our marks away, for the server's page has none, leaves no field open and
+    no banner without its state."""
+    fields = '<input name="amount" value="1"><select name="status"></select>'
+    markup = f'<form form-lock="{form}"><form-lock for="{form}"></form-lock>{fields}</form>'
+    ann, bob = page_as.html("ann", "Ann", form, markup), page_as.html("bob", "Bob", form, markup)
+    ann.lock()
+    bob.sees("locked", "Ann")
+    bob.page.locator("form").evaluate(
+        "form => { for (const element of [form, ...form.querySelectorAll('*')])"
+        " for (const name of ['data-form-lock', 'data-form-lock-shut', 'readonly', 'inert', 'state'])"
+        " element.removeAttribute(name); }"
+    )
+    expect(bob.field("amount")).not_to_be_editable()
+    expect(bob.field("status")).to_have_attribute("inert", "")
+    bob.sees("locked", "Ann")
+
+
+# -- Turbo
+
+
+def test_turbo_visits(example: Open) -> None:
+    """A visit brings the form, leaving the page by another visit gives the lock back, and the way back, from Turbo's cache, shows
+    what is so by then, with no receipt of before."""
+    ann, bob = example("ann", "turbo"), example("bob", "turbo", "form.html")
+    ann.page.get_by_role("link", name="Invoice 42").click()
+    ann.lock()
+    bob.sees("locked", "Ann")
+    ann.page.get_by_role("link", name="All invoices").click()
+    expect(ann.page.get_by_role("heading", name="Invoices")).to_be_visible()
+    bob.lock()
+    ann.page.evaluate("() => history.back()")
+    ann.sees("locked", "Bob")
+    expect(ann.field("form_lock_receipt")).to_have_count(0)
+    expect(ann.field("amount")).not_to_be_editable()
+    expect(ann.banner).to_have_count(1)
+
+
+def test_turbo_morphs(example: Open) -> None:
+    """A page refresh by morphing keeps the lock and the text of whoever edits, and the fields of everybody else shut."""
+    ann, bob = example("ann", "turbo", "form.html"), example("bob", "turbo", "form.html")
+    ann.lock()
+    bob.sees("locked", "Ann")
+    ann.field("amount").fill("99.00")
+    token = ann.token
+    for tab in (ann, bob):
+        tab.page.evaluate(
+            "() => new Promise((done) => { document.addEventListener('turbo:render', done, {once: true});"
+            " Turbo.session.refresh(location.href); }).then(() => undefined)"
+        )
+    ann.sees("mine")
+    expect(ann.field("amount")).to_have_value("99.00")
+    assert ann.token == token
+    bob.sees("locked", "Ann")
+    expect(bob.field("amount")).not_to_be_editable()
+
+
+def test_turbo_mistakes(example: Open) -> None:
+    """The form that Turbo shows in place of one with mistakes in it goes on with its lock; one that is not ours is not sent."""
+    ann, bob = example("ann", "turbo", "form.html"), example("bob", "turbo", "form.html")
+    ann.lock()
+    token = ann.token
+    bob.sees("locked", "Ann")
+    bob.page.locator("form").evaluate("form => form.requestSubmit()")
+    bob.sees("locked", "Ann")
+    ann.field("amount").fill("much")
+    with ann.page.expect_response(lambda answer: answer.status == 422):
+        press(ann.page, "Save")
+    expect(ann.field("amount")).to_have_value("120.00")
+    ann.sees("mine")
+    assert ann.token == token
+    ann.page.get_by_role("link", name="All invoices").click()
+    bob.sees("free")
+    ann.errors[:] = [text for text in ann.errors if "status of 422" not in text]
