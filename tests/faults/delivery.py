@@ -14,7 +14,6 @@ import json
 import os
 import random
 import select
-import signal
 import subprocess
 import sys
 import tempfile
@@ -24,12 +23,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tests.faults.bridges import Bridge
 from tests.faults.delivered import Journal, read_heard, read_journal, read_sent
 from tests.faults.delivery_checker import Verdict, check
-from tests.support.node import ROOT, Node, without
-from tests.support.worker import Supervised, WorkerProcess
+from tests.support.node import ROOT
 
-READY_WITHIN_S = 120
 # Marks are written with what comes, or alone after a second.
 MARKED_WITHIN_S = 30
 
@@ -82,28 +80,16 @@ class Scene:
     def __init__(self, folder: Path, run: Run) -> None:
         self.run = run
         self.folder = folder
-        self.node = Node(folder / "node", without("bridge", "demo", "locks"))
-        self.router = Supervised(self._launch)
-        self.node.wait_ready()
         # All of a run has to be there at its end, for the checker.
         extra: dict[str, Any] = {"kept": {"per_form": run.messages, "in_all": 2 * run.messages, "in_bytes": 2**31}}
         if run.coalesce_ms is not None:
             extra["policy"] = {"coalesce_ms": run.coalesce_ms}
-        self.options = (
-            "--pull", self.node.zmq_url, "--acknowledged", self.node.acknowledged_url, "--http", "off",
-            "--extra", json.dumps(extra),
-        )  # fmt: skip
-        self.bridge = Supervised(lambda: WorkerProcess(self.node, self.node.folder, *self.options, name="bridge").process)
-        self.listeners = self._process(
-            "listeners", self.node.ws_url, str(folder / "heard"), json.dumps(run.follows()), str(run.wanderers)
-        )
+        self.bridge = Bridge(folder / "node", extra)
+        self.node = self.bridge.node
+        follows = json.dumps(run.follows())
+        self.listeners = self._process("listeners", self.node.ws_url, str(folder / "heard"), follows, str(run.wanderers))
         self.senders: subprocess.Popen[str] | None = None
         self.told: dict[str, Any] = {"sent": 0}
-
-    def _launch(self) -> subprocess.Popen[bytes]:
-        self.node.launch()
-        assert self.node.process is not None
-        return self.node.process
 
     def _process(self, name: str, *arguments: str) -> subprocess.Popen[str]:
         return subprocess.Popen(
@@ -134,39 +120,24 @@ class Scene:
         while self.told["sent"] < until * self.run.messages or (until == 1 and "flushed" not in self.told):
             self.told = _line(self.senders)
 
-    def kill(self, what: str) -> None:
-        """kill -9; its supervisor starts it again at once. Returns when the bridge is ready again."""
-        ready = self.bridge_log()["bridge.ready"]
-        if what == "bridge":
-            self.bridge.process.kill()
-        else:
-            self.router.signal_group(signal.SIGKILL)
-        limit = time.monotonic() + READY_WITHIN_S
-        while self.bridge_log()["bridge.ready"] == ready:
-            if time.monotonic() > limit:
-                raise AssertionError(f"the bridge was not ready within {READY_WITHIN_S} s after a kill of the {what}")
-            time.sleep(0.1)
-
     def journal(self) -> Journal:
         """When everything is marked, or after too long."""
         limit = time.monotonic() + MARKED_WITHIN_S
-        while (found := read_journal(self.node.folder / "journal.sqlite")).untold and time.monotonic() < limit:
+        while (found := read_journal(self.bridge.journal)).untold and time.monotonic() < limit:
             time.sleep(0.2)
         return found
 
     def bridge_log(self) -> dict[str, int]:
         """How often the bridge has said what nobody likes to read."""
-        log = (self.node.folder / "worker.log").read_text(errors="replace")
         verbs = ("bridge.ready", "bridge.rejected", "bridge.not_published", "bridge.not_journalled", "bridge.failed", "Traceback")
-        return {verb: log.count(verb) for verb in verbs}
+        return {verb: self.bridge.said(verb) for verb in verbs}
 
     def end(self) -> None:
         for process in (self.senders, self.listeners):
             if process is not None:
                 process.kill()
                 process.communicate()
-        self.bridge.end(lambda process: process.kill())
-        self.router.end(lambda _process: self.node.stop())
+        self.bridge.end()
 
 
 def _line(process: subprocess.Popen[str]) -> dict[str, Any]:
@@ -192,9 +163,9 @@ def deliver(folder: Path, run: Run) -> Report:
         for nth, what in enumerate(kills):
             # What is left of this part is sent while it is away, the next part when it is back: so each kill is in mid-stream.
             scene.stream((nth + 1) / (len(kills) + 1), (nth + chance.uniform(0.2, 0.8)) / (len(kills) + 1))
-            scene.kill(what)
+            scene.bridge.kill(what)
         scene.stream(1.0, 1.0)
-        last = Counter(row.form for row in read_journal(scene.node.folder / "journal.sqlite").rows)
+        last = Counter(row.form for row in read_journal(scene.bridge.journal).rows)
         scene.ask(f"know {json.dumps(last)}")
         seconds = time.monotonic() - begun
         journal = scene.journal()
