@@ -50,8 +50,9 @@ bench/node_modules/.installed: bench/package-lock.json
 .PHONY: servers
 servers:
 	@sh tools/apt-install.sh chromium chromium
-	@sh tools/apt-install.sh php php-cli php-zmq
 	@ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || sh tools/apt-install.sh initdb postgresql
+	@sh tools/apt-install.sh php php-cli php-zmq php-curl php-sqlite3 php-doctrine-orm php-symfony-cache
+	@sh tools/apt-install.sh ruby ruby ruby-ffi-rzmq
 
 # -- checks
 
@@ -64,6 +65,7 @@ lint: $(VENV)/dev $(WEB)/node_modules/.installed bench/node_modules/.installed
 	$(BIN)/python tools/licences.py --check
 	cd $(WEB) && npm run --silent lint && npm run --silent check
 	cd bench && ../$(WEB)/node_modules/.bin/eslint --config ../$(WEB)/eslint.config.js wire
+	cd examples/node && ../../$(WEB)/node_modules/.bin/eslint --config ../../$(WEB)/eslint.config.js .
 
 test: lint servers
 	cd $(WEB) && npm run --silent test

@@ -5,8 +5,14 @@ program=$1
 shift
 missing() {
     ! command -v "$program" >/dev/null && return 0
-    # php alone is not enough: the tests need its ZeroMQ extension.
-    [ "$program" = php ] && ! php -m | grep -qx zmq
+    case "$program" in
+        # The interpreters alone are not enough: the tests need these of their libraries.
+        php) ! php -r 'exit((int) !(extension_loaded("zmq") && extension_loaded("curl") && extension_loaded("pdo_sqlite")
+            && stream_resolve_include_path("Doctrine/ORM/autoload.php")
+            && stream_resolve_include_path("Symfony/Component/Cache/autoload.php")));' ;;
+        ruby) ! ruby -e 'require "ffi-rzmq"' 2>/dev/null ;;
+        *) false ;;
+    esac
 }
 missing || exit 0
 if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-PYTHON_TESTS = ("tests/**/test_*.py", "components/formlock/testing/conformance.py")
+PYTHON_TESTS = ("tests/**/test_*.py", "tests/languages/suite.py", "components/formlock/testing/conformance.py")
 JAVASCRIPT_TESTS = ("web/*/test/*.test.js",)
 
 # A row, or a range of them: A7, U35-U37, U35-37.

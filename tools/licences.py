@@ -78,6 +78,10 @@ LOOKED_AT = {
     "text-unidecode": LookedAt(
         UNKNOWN, "Artistic-1.0 OR GPL-2.0-or-later", "required by what Crossbar requires; nothing of ours imports or includes it"
     ),
+    "psycopg": LookedAt(
+        "LGPL-3.0-only", "LGPL-3.0-only", "the relay imports it as it is, where there is PostgreSQL; not installed by default"
+    ),
+    "psycopg-binary": LookedAt("LGPL-3.0-only", "LGPL-3.0-only", "as psycopg; the tests alone need it"),
     "validate-email": LookedAt(UNKNOWN, "LGPL-3.0-or-later", "required by Crossbar; nothing of ours imports or includes it"),
 }
 

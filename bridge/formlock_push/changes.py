@@ -11,13 +11,11 @@ from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from formlock_push.message import UPDATED, Update
+from formlock_push.message import MAX_IDS, UPDATED, Update
 from formlock_push.scope import NOBODY, Acting
 
 INSERTED = "inserted"
 DELETED = "deleted"
-# The bridge takes no more ids in one message.
-MAX_IDS = 1_000
 
 Pairs = Mapping[str, tuple[Any, Any]]
 
@@ -172,8 +170,18 @@ def _join(first: Pairs, then: Pairs) -> Pairs:
 
 
 def type_of(form: str) -> str:
-    """`com.example.form.invoice.*` of `com.example.form.invoice.42`."""
-    return f"{form.rpartition('.')[0]}.*"
+    """`com.example.form.invoice.*` of `com.example.form.invoice.42` and of its sections; of what is no form's topic: itself."""
+    return _type_and_id(form)[0]
+
+
+def _type_and_id(form: str) -> tuple[str, str]:
+    parts = form.split(".")
+    # Counted from the end: a prefix may have any number of parts, a section is the fourth.
+    if parts[-4:-3] == ["form"]:
+        return ".".join([*parts[:-2], "*"]), parts[-2]
+    if parts[-3:-2] == ["form"]:
+        return ".".join([*parts[:-1], "*"]), parts[-1]
+    return form, form
 
 
 def _update(form: str, changes: Sequence[Change]) -> Update:
@@ -212,11 +220,13 @@ def _bulk(form: str, names: Sequence[str] | None, changes: Sequence[Change | Man
     acted = {(acting.origin, str(acting.actor), acting.source): acting for acting in (change.acting for change in changes)}
     acting = acted.popitem()[1] if len(acted) == 1 else NOBODY
     count = others + sum(change.count for change in changes if isinstance(change, Many))
+    # Sections of one record are one record.
+    ids = None if names is None else list(dict.fromkeys(_type_and_id(name)[1] for name in names))
     return Update(
         form=form,
         status=statuses.pop() if len(statuses) == 1 else UPDATED,
-        count=count if names is None else len(names),
-        ids=[name.rpartition(".")[2] for name in names] if names is not None and len(names) <= MAX_IDS else None,
+        count=count if ids is None else len(ids),
+        ids=ids if ids is not None and len(ids) <= MAX_IDS else None,
         origin=acting.origin,
         actor=acting.actor,
         source=acting.source,

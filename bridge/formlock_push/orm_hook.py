@@ -15,9 +15,9 @@ from sqlalchemy import Result, event
 from sqlalchemy import inspect as inspect_
 from sqlalchemy.orm import InstanceState, ORMExecuteState, Session, SessionTransaction, UOWTransaction
 
-from formlock_push.changes import DELETED, INSERTED, MAX_IDS, Change, Ledger, Many, Pairs, kept, type_of
+from formlock_push.changes import DELETED, INSERTED, Change, Ledger, Many, Pairs, kept, type_of
 from formlock_push.fitting import fitting
-from formlock_push.message import UPDATED, Update
+from formlock_push.message import MAX_IDS, UPDATED, Update
 from formlock_push.orm_ask import Asker, Name
 from formlock_push.orm_bulk import Bulk, bulk_of
 from formlock_push.orm_record import computes, identity, pairs_of, provides, values_before, values_now

@@ -224,12 +224,7 @@ def _lock(case: _Case, command: Lock) -> Reply:
         return Refusal(Lost)
     own = _own(case.state, command)
     if own is not None:
-        if own.mode != command.mode:
-            return Refusal(Conflict)
-        if any(held.session is not None and held.owner == own.owner and _conflict(command, held) for held in case.state.holds):
-            # Another page of the tab has a part of this.
-            return Refusal(FormLocked, same_user=True)
-        return _lock_again(case, own, command)
+        return _lock_again(case, own, command) if own.mode == command.mode else Refusal(Conflict)
     waiting = next((w for w in case.state.waiters if (w.owner, w.section) == (command.owner, command.section)), None)
     if waiting is not None and waiting.mode != command.mode:
         # Another wish: it goes to the end of the line.
@@ -303,8 +298,11 @@ def _resume(case: _Case, command: Lock, left: Left) -> Reply:
     return _yours(case, lease)
 
 
-def _lock_again(case: _Case, lease: Lease, command: Lock) -> Reply:
-    """The holder's own tab asks for the form: a double click, a page that is back, or a copy of the tab."""
+def _again(case: _Case, lease: Lease, command: Wish) -> Reply | None:
+    """The holder's own tab wants what it has: a double click, or a page that is back. None: its old session is still there."""
+    if any(held.session is not None and held.owner == lease.owner and _conflict(command, held) for held in case.state.holds):
+        # Another page of the tab has a part of this.
+        return Refusal(FormLocked, same_user=True)
     if lease.session is None and lease.silent:
         # The page that did not answer may only be asleep. A new token makes sure that it has lost when it wakes (docs/adr/0005).
         token = case.state.token + 1
@@ -319,12 +317,19 @@ def _lock_again(case: _Case, lease: Lease, command: Lock) -> Reply:
             _remember(case, lease)
             lease = case.change(lease, rid=command.rid)
         return _attach(case, lease, command.session)
-    # Its old session is still there: a duplicated tab, or a line that died without a word. Only a probe can tell.
+    return None
+
+
+def _lock_again(case: _Case, lease: Lease, command: Lock) -> Reply:
+    """As above; while its old session is there, only a probe can tell a duplicated tab from a line that died without a word."""
+    reply = _again(case, lease, command)
+    if reply is not None:
+        return reply
     if lease.probe is None and command.probed_since is not None and lease.heard_at >= command.probed_since:
         return Refusal(FormLocked, same_user=True)
     probe = lease.probe or Probe(case.now, case.now + case.policy.probe_ms)
     case.change(lease, probe=probe)
-    case.probes.append(lease.session)
+    case.probes.append(lease.session or 0)
     return Wait(probe.until, probed_since=probe.since)
 
 
@@ -559,12 +564,12 @@ def _answer(case: _Case, command: Answer) -> Reply:
 
 
 def _takeover(case: _Case, command: Takeover) -> Reply:
+    if _repeated(case, command):
+        return Refusal(Lost)
     own = _own(case.state, command)
     if own is not None and own.mode == "exclusive":
         # It has come about (the call that waited asks again), or was not needed.
-        return _attach(case, own, command.session) if own.session in (None, command.session) else Refusal(FormLocked, same_user=True)
-    if _repeated(case, command):
-        return Refusal(Lost)
+        return _again(case, own, command) or Refusal(FormLocked, same_user=True)
     lease = case.of_token(command.expected_token)
     others = [
         held

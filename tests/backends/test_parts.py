@@ -12,6 +12,7 @@ from sqlalchemy import Engine, ForeignKey, create_engine, delete, insert, update
 from sqlalchemy.ext.asyncio import async_sessionmaker, create_async_engine
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, relationship, sessionmaker
 
+from formlock_push.changes import Change, Ledger
 from formlock_push.sqlalchemy import Hook, acting, install
 from tests.backends.support import Sent
 
@@ -342,6 +343,20 @@ def test_many_one_by_one(session: Session, sent: Sent) -> None:
     assert (bulk.form, bulk.count, bulk.actor, bulk.change_set) == (f"{PREFIX}.order.*", 7, "ann", None)
     assert sorted(bulk.ids or ()) == ["1", "10", "11", "12", "13", "14", "15"]
     assert len(sent) == 1
+
+
+def test_sections_of_many() -> None:
+    """A section's form is of the same type as its record's: sections of one record count as one, and their ids are the records'."""
+    ledger = Ledger()
+    for number in range(4):
+        for section in ("", ".address"):
+            ledger.add((number, section), Change(status="updated", form=f"{PREFIX}.order.{number}{section}"))
+    ledger.add("no topic", Change(status="updated", form="elsewhere"))
+    told = list(ledger.updates(5))
+    assert [(one.form, one.count, one.ids) for one in told] == [
+        (f"{PREFIX}.order.*", 4, ["0", "1", "2", "3"]),
+        ("elsewhere", None, None),
+    ]
 
 
 def test_at_the_limit(session: Session, sent: Sent) -> None:

@@ -357,14 +357,21 @@ def test_refused(world: World) -> None:
 
 def test_refused_without_a_name(world: World) -> None:
     """An answer that names no message is never taken for another row's: only the bad row is refused, all others arrive."""
-    world.write(20)
-    world.write_one("x" * 300, "{}")
-    world.write(20, first=20)
+    unanswered = iter(["19"])
+
+    def judge(message: Message) -> str | None:
+        # The answer before the nameless one is lost, so it would be the next in turn.
+        return None if message["id"] == "19" and next(unanswered, None) else ""
+
+    world.bridge.judge = judge
+    world.write(20, forms=20)
+    world.write_one("x" * 300, "{}", form=f"{FORM}.x")
+    world.write(20, forms=20, first=20)
     relay = world.relay()
     outcome = relay.run_once()
     relay._line.close()
     assert outcome is Outcome.DONE
-    world.check(40)
+    world.check(40, forms=20)
     assert (world.count("sent"), world.count("refused"), relay.refused) == (40, 1, 1)
 
 

@@ -103,6 +103,12 @@ def test_javascript(block: Block, tmp_path: Path) -> None:
     read([needs("node"), "--check", str(module)])
 
 
+@written_in("ruby")
+def test_ruby(block: Block) -> None:
+    """Ruby can read it."""
+    read([needs("ruby"), "-c"], block.text)
+
+
 def read(command: list[str], text: str = "") -> None:
     done = subprocess.run(command, input=text, capture_output=True, text=True, check=False, timeout=WITHIN_S)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -219,7 +225,7 @@ def test_documented_attributes() -> None:
 
 def test_languages() -> None:
     """There is a check for every block; one in another language is text that says so."""
-    checked = {"python", "php", "js", "html", "css", "sh", "bash", "text", "", *READERS}
+    checked = {"python", "php", "js", "ruby", "html", "css", "sh", "bash", "text", "", *READERS}
     assert not [f"{block} is in {block.language}" for block in BLOCKS if block.language not in checked]
 
 

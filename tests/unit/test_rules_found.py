@@ -1,10 +1,10 @@
-"""What the simulator (formlock.testing.simulate) found in the rules, each made small."""
+"""What the simulator (formlock.testing.simulate) and the random walk (test_rules_machine) found in the rules, each made small."""
 
 from __future__ import annotations
 
 from msgspec.structs import replace
 
-from formlock.commands import HandOver, Recovered, Refusal, Renew, SessionLost, Wait, Yours
+from formlock.commands import AskFor, HandOver, InLine, Recovered, Refusal, Renew, SessionLost, Wait, Yours
 from formlock.errors import FormLocked, Lost
 from formlock.events import Granted, HandoverEnded, Released, TakenOver
 from formlock.policy import MAX_ATTEMPTS
@@ -154,4 +154,64 @@ def test_after_a_restart_nothing_is_handed_to_a_session_that_is_gone() -> None:
     form.do(Recovered(frozenset({SESSION[ANN]}), 30_000))
     assert HandoverEnded in form.happened
     form.pass_time(60_000)
+    assert form.holders == [ANN]
+
+
+# -- what the random walk (test_rules_machine.py) found
+
+
+def test_taking_over_what_one_has_is_no_way_to_a_silent_pages_token() -> None:
+    """U9: the page that gave no sign of life may be asleep: as after a `lock` of its tab, it has lost when it wakes."""
+    form = Form()
+    form.lock(BOB)
+    form.do(AskFor(ANN, "Ann"))
+    form.pass_time(POLICY.contended_probe_ms)
+    assert form.lease(BOB).silent
+    assert form.takeover(BOB, session=8) == Yours(FIRST + 2, POLICY.ttl_ms)
+    assert form.do(Renew(BOB, FIRST + 1, SESSION[BOB])) == Refusal(Lost)
+    assert form.lease(BOB).session == 8
+
+
+def test_a_copy_of_the_tab_does_not_take_over_a_part_of_what_another_page_has() -> None:
+    """U9: nor does a takeover of one's own lease give two pages of one tab two parts that overlap."""
+    form = Form()
+    form.lock(ANN)
+    form.lock(ANN, section="lines")
+    form.do(SessionLost(SESSION[ANN]))
+    form.lock(ANN, session=8)
+    assert form.takeover(ANN, session=9, section="lines") == Refusal(FormLocked, same_user=True)
+
+
+def test_a_late_copy_of_a_takeover_gives_no_new_token() -> None:
+    """U3: its grant has ended, and the form was locked again since: the page that has it now loses nothing by the late copy."""
+    form = Form()
+    form.lock(ANN)
+    form.takeover(BOB, right=True, rid="late")
+    form.unlock(BOB)
+    form.lock(BOB, session=8)
+    form.wait(ANN)
+    form.pass_time(POLICY.contended_probe_ms)
+    assert form.takeover(BOB, FIRST + 1, right=True, rid="late") == Refusal(Lost)
+    assert form.do(Renew(BOB, FIRST + 3, session=8)) == Yours(FIRST + 3, POLICY.ttl_ms)
+
+
+def test_a_renewal_from_a_line_given_up_is_late_however_the_page_came_back() -> None:
+    """U16: the page has locked again over a new line; what was stuck in the old one is answered, and moves the lease nowhere."""
+    form = Form()
+    form.lock(ANN)
+    form.do(SessionLost(SESSION[ANN]))
+    assert form.lock(ANN, session=8) == Yours(FIRST + 1, POLICY.ttl_ms)
+    assert form.renew(ANN) == Yours(FIRST + 1, POLICY.ttl_ms)
+    assert form.lease(ANN).session == 8
+
+
+def test_the_holder_of_a_section_waits_for_whoever_takes_it_over() -> None:
+    """The whole goes to the taker first: until it has, the holder of a section who wants the whole stands in line for it."""
+    form = Form(HANDING)
+    form.lock(ANN, section="lines")
+    form.takeover(BOB, right=True)
+    assert form.wait(ANN) == InLine(1, 1)
+    form.do(HandOver(ANN, FIRST + 1))
+    assert form.holders == [BOB]
+    form.unlock(BOB)
     assert form.holders == [ANN]

@@ -29,7 +29,7 @@ from formlock.commands import (
     Yours,
 )
 from formlock.events import Refused
-from formlock.model import FormId, FormState, Lease, Owner
+from formlock.model import FormId, FormState, Handover, Lease, Owner, Waiter
 from formlock.policy import Policy
 from formlock.rules import SESSION_TAB, decide, session_owner
 
@@ -41,6 +41,7 @@ TIMES = st.sampled_from([0, 1, 499, 1_500, 2_000, 5_000, 10_000, 25_000, 30_000,
 SECTIONS = st.sampled_from(["", "", "", "address", "lines"])
 MODES = st.sampled_from(["exclusive", "exclusive", "exclusive", "shared"])
 tabs, sessions = st.sampled_from(TABS), st.sampled_from(SESSIONS)
+Wanted = Lease | Waiter | Handover
 
 
 def of_tab(tab: Owner, session: int) -> int:
@@ -48,9 +49,14 @@ def of_tab(tab: Owner, session: int) -> int:
     return int(tab.tab[1:]) if tab.tab.startswith(SESSION_TAB) else session
 
 
-def conflict(one: Lease, other: Lease) -> bool:
+def meets(one: Wanted, other: Wanted) -> bool:
+    """Whether they want a part that they can't both have, whoever they are."""
     overlap = not one.section or not other.section or one.section == other.section
-    return one.owner != other.owner and overlap and "exclusive" in (one.mode, other.mode)
+    return overlap and "exclusive" in (one.mode, other.mode)
+
+
+def conflict(one: Lease, other: Lease) -> bool:
+    return one.owner != other.owner and meets(one, other)
 
 
 @dataclass
@@ -112,7 +118,14 @@ class Rules(RuleBasedStateMachine):
             return
         (lease,) = [lease for lease in self.state.holds if lease.token == reply.token]
         assert lease.owner == command.owner
+        if isinstance(command, Renew) and lease.session != command.session:
+            # It was stuck in a line that its page has given up: what it is answered is read by nobody.
+            assert command.session in lease.earlier
+            return
         assert lease.session == command.session
+        if not isinstance(command, Renew):
+            pages = {other.session for other in self.state.holds if other.owner == lease.owner and meets(lease, other)}
+            assert pages <= {None, lease.session}, "another page of the tab has a part of this"
         self.promises[reply.token] = Promise(lease, self.now + reply.lease_ms)
         key = (command.session, lease.section)
         others = {other for other, token in self.believes.items() if token == reply.token and other != key}
@@ -288,14 +301,15 @@ class Rules(RuleBasedStateMachine):
             if waiter.session is None:
                 continue
             ahead = [w for w in self.state.waiters if w.number < waiter.number and w.session is not None]
-            in_the_way = [*self.state.holds, *ahead]
+            # Whoever is about to take over comes before the line, also before those whom the holder himself would not keep out.
+            takers = [held.contest.handover for held in self.state.holds if held.contest and held.contest.handover]
+            in_the_way: list[Wanted] = [*self.state.holds, *takers, *ahead]
             reserved = [left for left in self.state.lefts if left.reserved_until > self.now]
             if not reserved and self.state.deadline is not None and self.state.deadline > self.now:
                 assert any(
                     # A copy of one's own tab keeps one out as well.
-                    (other.owner != waiter.owner or (isinstance(other, Lease) and other.session != waiter.session))
-                    and (not other.section or not waiter.section or other.section == waiter.section)
-                    and "exclusive" in (other.mode, waiter.mode)
+                    (other.owner != waiter.owner or (not isinstance(other, Waiter) and other.session != waiter.session))
+                    and meets(other, waiter)
                     for other in in_the_way
                 ), f"{waiter} waits for nothing"
 

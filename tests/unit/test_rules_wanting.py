@@ -86,7 +86,8 @@ class Form:
     def takeover(self, owner: Owner, expected: int | None = None, after: int = 0, **more: Any) -> Any:
         token = self.state.token if expected is None else expected
         name = owner.user.title()
-        return self.do(Takeover(owner=owner, name=name, session=SESSION[owner], expected_token=token, **more), after)
+        session = more.pop("session", SESSION[owner])
+        return self.do(Takeover(owner=owner, name=name, session=session, expected_token=token, **more), after)
 
     def lease(self, owner: Owner) -> Lease:
         (lease,) = [lease for lease in self.state.holds if lease.owner == owner]

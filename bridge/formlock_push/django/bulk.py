@@ -15,10 +15,10 @@ from typing import Any
 from django.db import DatabaseError, transaction
 from django.db.models import Model, QuerySet
 
-from formlock_push.changes import INSERTED, MAX_IDS, Change, Many, Pairs, type_of
+from formlock_push.changes import INSERTED, Change, Many, Pairs, type_of
 from formlock_push.django import known as k
 from formlock_push.django.hook import Hook, installed
-from formlock_push.message import UPDATED
+from formlock_push.message import MAX_IDS, UPDATED
 from formlock_push.scope import Acting, muted
 
 

@@ -1,0 +1,1 @@
+"""Backends in other languages, run by their own interpreters against the real bridge."""
