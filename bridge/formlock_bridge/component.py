@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 
 from autobahn.exception import Disconnected
 from autobahn.wamp.exception import ApplicationError, TransportLost
-from autobahn.wamp.types import ComponentConfig
+from autobahn.wamp.types import CloseDetails, ComponentConfig
 
 from formlock.clock import Promise, Timer
 from formlock.errors import InvalidArgument, NotActive, NotAllowed
@@ -100,7 +100,7 @@ class BridgeComponent(Session):
         await self.hear("wamp.session.on_join", self._on_join)
         await self.hear("wamp.session.on_leave", self._on_leave)
         await self.answer(self.uris.procedure("updates"), self._updates)
-        self._look()
+        self._read_on()
         self.note("bridge.ready", epoch=journal.epoch, untold=len(untold), **self._ways.addresses())
 
     async def ended(self) -> None:
@@ -216,6 +216,12 @@ class BridgeComponent(Session):
         elif self._publisher.waiting <= MAX_WAITING // 2 and self._publisher.waiting_bytes <= MAX_WAITING_BYTES // 2:
             self._resume()
 
+    def _read_on(self) -> None:
+        """At the start, while there is room: nobody has to wait until half of what an earlier process left has been told."""
+        if not self._over and not self._full:
+            self._resume()
+        self._look()
+
     def _pause(self) -> None:
         if not self._paused and self._ways is not None:
             self._paused = True
@@ -235,7 +241,11 @@ class BridgeComponent(Session):
         try:
             await self.tell_confirmed(telling.form, facts)
         except ApplicationError as error:
-            raise RefusedError(error.error) from None
+            if error.error != CloseDetails.REASON_TRANSPORT_LOST:
+                raise RefusedError(error.error) from None
+            # What Autobahn says of all that was in flight when the line broke: nobody has refused it, so it must not be given up.
+            self._count("bridge.not_published", "router_lost", form=telling.form, seq=telling.seq)
+            raise LostError from None
         except (TransportLost, Disconnected):
             self._count("bridge.not_published", "router_lost", form=telling.form, seq=telling.seq)
             raise LostError from None

@@ -150,6 +150,31 @@ def test_back_pressure(bridge: Bridge) -> None:
     assert bridge.asks(form=FORM, id="1")["seq"] == 2
 
 
+@pytest.mark.parametrize("error", [TransportLost(), ApplicationError("wamp.close.transport_lost")])
+def test_router_lost_in_flight(bridge: Bridge, error: Exception) -> None:
+    """U38: what is in flight when the router dies is neither refused nor ever given up, however Autobahn says it: it stays untold,
+    for the next session."""
+    bridge.comes(form=FORM)
+    bridge.unconfirmed.pop().errback(error)
+    assert bridge._tally.total == {"router_lost": 1}
+    # Nothing more is told by this session, not even the next form's.
+    bridge.comes(form=FORM + "0")
+    assert not bridge.unconfirmed
+
+
+def test_reads_at_the_start_while_there_is_room(bridge: Bridge) -> None:
+    """A bridge that finds more than half of what may wait reads all the same, until it is full."""
+    for number in range(MAX_WAITING // 2 + 10):
+        bridge.comes(form=f"{FORM}{number % 100}")
+    bridge._pause()
+    bridge._read_on()
+    assert not bridge.socket.paused
+    for number in range(MAX_WAITING // 2):
+        bridge.comes(form=f"{FORM}{number % 100}")
+    bridge._read_on()
+    assert bridge.socket.paused
+
+
 def test_not_published(bridge: Bridge) -> None:
     """What the router does not get is counted, is not marked as told, and can still be asked for."""
     bridge.comes(form=FORM)
