@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 
 import pytest
 import txaio
+from hypothesis import settings
 
 from tests.support import needs
 from tests.support.node import Node
 
 # Before any of Autobahn is imported: its modules keep whatever txaio is set to at that moment.
 txaio.use_twisted()
+
+# Random walks look for what nobody has thought of, on a laptop: whether a change lands must not hang on luck.
+settings.register_profile("ci", derandomize=True)
+if os.environ.get("CI") == "true":
+    settings.load_profile("ci")
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

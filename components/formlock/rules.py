@@ -227,8 +227,9 @@ def _lock(case: _Case, command: Lock) -> Reply:
         return _lock_again(case, own, command) if own.mode == command.mode else Refusal(Conflict)
     waiting = next((w for w in case.state.waiters if (w.owner, w.section) == (command.owner, command.section)), None)
     if waiting is not None and waiting.mode != command.mode:
-        # Another wish: it goes to the end of the line.
+        # Another wish: it goes to the end of the line, behind whoever that lets pass.
         _forget(case, waiting, "left")
+        _serve(case)
         waiting = None
     back = next(
         (

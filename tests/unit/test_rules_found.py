@@ -215,3 +215,13 @@ def test_the_holder_of_a_section_waits_for_whoever_takes_it_over() -> None:
     assert form.holders == [BOB]
     form.unlock(BOB)
     assert form.holders == [ANN]
+
+
+def test_another_wish_is_told_its_place_behind_whoever_it_lets_pass() -> None:
+    """U3: a writer in line wants only to read: the reader behind him is served at once, and not counted as being before him."""
+    form = Form()
+    form.lock(ANN, section="lines")
+    assert form.wait(CYD) == InLine(1, 1)
+    assert form.wait(ANN, mode="shared") == InLine(2, 2)
+    assert form.wait(CYD, mode="shared") == InLine(3, 1)
+    assert form.holders == [ANN, ANN]

@@ -28,7 +28,7 @@ from formlock.commands import (
     Wait,
     Yours,
 )
-from formlock.events import Refused
+from formlock.events import Refused, Released
 from formlock.model import FormId, FormState, Handover, Lease, Owner, Waiter
 from formlock.policy import Policy
 from formlock.rules import SESSION_TAB, decide, session_owner
@@ -42,6 +42,8 @@ SECTIONS = st.sampled_from(["", "", "", "address", "lines"])
 MODES = st.sampled_from(["exclusive", "exclusive", "exclusive", "shared"])
 tabs, sessions = st.sampled_from(TABS), st.sampled_from(SESSIONS)
 Wanted = Lease | Waiter | Handover
+# Its end was known when it was renewed: nobody asked for it, no session was lost, no probe stayed unanswered.
+OF_ITSELF = ("expired", "max_hold", "long_over", "unclaimed")
 
 
 def of_tab(tab: Owner, session: int) -> int:
@@ -104,6 +106,9 @@ class Rules(RuleBasedStateMachine):
             if lease.token not in {held.token for held in before.holds} | self.tokens:
                 assert lease.token > before.token, "a token that is not new"
             self.tokens.add(lease.token)
+        for event in decision.events:
+            if isinstance(event, Released) and event.cause in OF_ITSELF and event.token in self.promises:
+                assert self.now >= self.promises[event.token].until, "U1: a lease ended before its owner was told it would"
         for session in decision.probes:
             assert any(session == lease.session and lease.probe for lease in after.holds), "somebody else is probed"
         return decision.reply
