@@ -16,12 +16,12 @@ from twisted.internet.defer import Deferred, ensureDeferred
 from twisted.internet.task import deferLater
 
 from formlock.claims import Claims, Grant
-from formlock.errors import InvalidArgument, InvalidForm, NotAllowed
+from formlock.errors import InvalidArgument, InvalidForm, NotActive, NotAllowed
 from formlock.policy import Policy
 from formlock.wamp import Call
-from formlock_bridge.component import MAX_TOLD_BYTES, MAX_WAITING, BridgeComponent
+from formlock_bridge.component import MAX_ASKING, MAX_TOLD_BYTES, MAX_WAITING, BridgeComponent
 from formlock_bridge.desk import BUSY
-from formlock_bridge.journals import Entry
+from formlock_bridge.journals import Entry, Page
 from formlock_bridge.journals.memory import MemoryJournal
 from formlock_bridge.ways import Sender
 
@@ -274,6 +274,34 @@ def test_updates_bounded(bridge: Bridge) -> None:
     assert not answer["complete"]
     assert [update["seq"] for update in answer["updates"]] == [9, 10]
     assert len(json.dumps(answer)) < MAX_TOLD_BYTES + 1_000
+
+
+def test_no_line_of_those_who_ask(bridge: Bridge) -> None:
+    """A crowd that comes back at once is not lined up for longer than it waits: beyond a bound they are told at once to ask again,
+    and whoever only asks for the newest number is answered in any case."""
+    bridge.comes(form=FORM)
+    journal = bridge._journal
+    assert journal is not None
+    reading: list[Deferred[None]] = []
+
+    async def slowly(*asked: Any) -> Page:
+        reading.append(Deferred())
+        await reading[-1]
+        return Page(1, complete=True, entries=())
+
+    quick, journal.after = journal.after, slowly  # type: ignore[method-assign]
+    bridge._claims._known[7] = Claims("ann", "Ann", grants=(Grant("*", frozenset({"view"})),))
+    call = Call("com.example.formlock.updates", [FORM], {"since": 0}, 7)
+    waiting = [ensureDeferred(bridge._updates(call)) for _ in range(MAX_ASKING)]
+    with pytest.raises(NotActive):
+        bridge.ask(form=FORM, since=0)
+    journal.after = quick  # type: ignore[method-assign]
+    assert bridge.ask(form=FORM)["seq"] == 1
+    reading[0].callback(None)
+    assert len(bridge.ask(form=FORM, since=0)["updates"]) == 1
+    for one in reading[1:]:
+        one.callback(None)
+    assert all(answer.called for answer in waiting)
 
 
 def test_numbers_that_grow(bridge: Bridge) -> None:
