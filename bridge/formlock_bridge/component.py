@@ -44,9 +44,9 @@ MAX_TOLD_BYTES = 60_000
 MAX_READ_BYTES = 4 * MAX_TOLD_BYTES
 # As an event JSON can grow fourfold (1e15 becomes 1000000000000000.0): what is smaller than this needs no measuring.
 SURELY_SMALL_BYTES = MAX_TOLD_BYTES // 5
-# Calls of `updates` at once; who comes on top is told to ask again. An answer takes up to 30 ms of the processor: with no limit, all
-# the pages that come back after the router's death wait in one line, give up when it is longer than their patience, and ask again,
-# so that every answer is for nobody, and nothing new is told either.
+# Calls of `updates` at once; who comes on top is told to ask again. A full answer of small updates takes 5 ms of the processor: with
+# no limit, all the pages that come back after the router's death wait in one line, give up when it is longer than their patience,
+# and ask again, so that every answer is for nobody, and nothing new is told either.
 MAX_ASKING = 32
 SUMMARY_MS = 5_000
 

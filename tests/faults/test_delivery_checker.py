@@ -78,6 +78,15 @@ def test_catching_up() -> None:
     assert faults(told=told) == []
 
 
+def test_ends_while_it_comes_back() -> None:
+    """Who has everything when the run ends may be on a new line that has not been answered; who lacks something may not."""
+    told = heard()
+    assert faults(told=[*told, Heard(0, "began"), event(of(1)[-1])]) == []
+    told.remove(event(of(1)[-1]))
+    # Told, but behind an answer that has not come.
+    assert kinds(faults(told=[*told, Heard(0, "began"), event(of(1)[-1])])) == {"not heard"}
+
+
 def test_repeated_after_a_restart() -> None:
     """What the bridge had told and not marked comes again: once for each restart, and never without one."""
     told = heard()
