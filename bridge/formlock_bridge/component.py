@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any, ClassVar
 
 from autobahn.exception import Disconnected
 from autobahn.wamp.exception import ApplicationError, TransportLost
-from autobahn.wamp.types import ComponentConfig
+from autobahn.wamp.types import CloseDetails, ComponentConfig
 
 from formlock.clock import Promise, Timer
 from formlock.errors import InvalidArgument, NotActive, NotAllowed
@@ -44,6 +44,10 @@ MAX_TOLD_BYTES = 60_000
 MAX_READ_BYTES = 4 * MAX_TOLD_BYTES
 # As an event JSON can grow fourfold (1e15 becomes 1000000000000000.0): what is smaller than this needs no measuring.
 SURELY_SMALL_BYTES = MAX_TOLD_BYTES // 5
+# Calls of `updates` at once; who comes on top is told to ask again. A full answer of small updates takes 5 ms of the processor: with
+# no limit, all the pages that come back after the router's death wait in one line, give up when it is longer than their patience,
+# and ask again, so that every answer is for nobody, and nothing new is told either.
+MAX_ASKING = 32
 SUMMARY_MS = 5_000
 
 
@@ -62,6 +66,7 @@ class BridgeComponent(Session):
         self._journal: Journal | None = None
         self._paused = False
         self._over = False
+        self._asking = 0
         self._tally = Tally()
         self._summary: Timer | None = None
 
@@ -100,7 +105,7 @@ class BridgeComponent(Session):
         await self.hear("wamp.session.on_join", self._on_join)
         await self.hear("wamp.session.on_leave", self._on_leave)
         await self.answer(self.uris.procedure("updates"), self._updates)
-        self._look()
+        self._read_on()
         self.note("bridge.ready", epoch=journal.epoch, untold=len(untold), **self._ways.addresses())
 
     async def ended(self) -> None:
@@ -216,6 +221,12 @@ class BridgeComponent(Session):
         elif self._publisher.waiting <= MAX_WAITING // 2 and self._publisher.waiting_bytes <= MAX_WAITING_BYTES // 2:
             self._resume()
 
+    def _read_on(self) -> None:
+        """At the start, while there is room: nobody has to wait until half of what an earlier process left has been told."""
+        if not self._over and not self._full:
+            self._resume()
+        self._look()
+
     def _pause(self) -> None:
         if not self._paused and self._ways is not None:
             self._paused = True
@@ -235,7 +246,11 @@ class BridgeComponent(Session):
         try:
             await self.tell_confirmed(telling.form, facts)
         except ApplicationError as error:
-            raise RefusedError(error.error) from None
+            if error.error != CloseDetails.REASON_TRANSPORT_LOST:
+                raise RefusedError(error.error) from None
+            # What Autobahn says of all that was in flight when the line broke: nobody has refused it, so it must not be given up.
+            self._count("bridge.not_published", "router_lost", form=telling.form, seq=telling.seq)
+            raise LostError from None
         except (TransportLost, Disconnected):
             self._count("bridge.not_published", "router_lost", form=telling.form, seq=telling.seq)
             raise LostError from None
@@ -260,6 +275,18 @@ class BridgeComponent(Session):
     async def _updates(self, call: Call) -> dict[str, Any]:
         asked = call.arguments()
         since = _since(asked.get("since"))
+        if since is None:
+            # The newest number only, which costs nothing.
+            return await self._came_after(call, asked, None)
+        if self._asking >= MAX_ASKING:
+            raise NotActive
+        self._asking += 1
+        try:
+            return await self._came_after(call, asked, since)
+        finally:
+            self._asking -= 1
+
+    async def _came_after(self, call: Call, asked: Mapping[str, Any], since: int | None) -> dict[str, Any]:
         claims = await self._claims.of(call.caller)
         bulk_type = self.uris.bulk_type(asked.get("form"))
         if bulk_type is not None:
@@ -277,15 +304,14 @@ class BridgeComponent(Session):
             return bulk_type is None and claims.allows(right, form)
 
         page = await self._journal.after(topic, since, MAX_READ_BYTES)
-        # Kept as they came, so read again; each has been accepted once.
-        events = [
+        # Kept as they came, so read again; each has been accepted once. From the newest one on, as far as they fit.
+        newest, all_fit = that_fit(
             self._event(_named(update, entry), entry.seq, entry.at, len(entry.message), allows)
-            for entry in page.entries
+            for entry in reversed(page.entries)
             if isinstance(update := read(self.uris, entry.message), Update)
-        ]
-        newest = newest_that_fit(events)
-        complete = page.complete and len(newest) == len(events)
-        return {"form": topic, "epoch": self._epoch, "seq": page.seq, "complete": complete, "updates": newest}
+        )
+        newest.reverse()
+        return {"form": topic, "epoch": self._epoch, "seq": page.seq, "complete": page.complete and all_fit, "updates": newest}
 
     @property
     def _epoch(self) -> str:
@@ -335,14 +361,16 @@ def small_enough(facts: dict[str, Any], size: int) -> dict[str, Any]:
     return facts
 
 
-def newest_that_fit(events: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The last of them, without a gap, as many as go into one answer."""
+def that_fit(events: Iterable[dict[str, Any]]) -> tuple[list[dict[str, Any]], bool]:
+    """As many of the first as go into one answer, and whether these are all. No more are made than that takes, and one."""
+    fitting: list[dict[str, Any]] = []
     room = MAX_TOLD_BYTES
-    for number, event in enumerate(reversed(events)):
+    for event in events:
         room -= _length(event)
         if room < 0:
-            return events[len(events) - number :]
-    return events
+            return fitting, False
+        fitting.append(event)
+    return fitting, True
 
 
 def _length(facts: dict[str, Any]) -> int:

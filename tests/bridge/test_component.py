@@ -16,12 +16,12 @@ from twisted.internet.defer import Deferred, ensureDeferred
 from twisted.internet.task import deferLater
 
 from formlock.claims import Claims, Grant
-from formlock.errors import InvalidArgument, InvalidForm, NotAllowed
+from formlock.errors import InvalidArgument, InvalidForm, NotActive, NotAllowed
 from formlock.policy import Policy
 from formlock.wamp import Call
-from formlock_bridge.component import MAX_TOLD_BYTES, MAX_WAITING, BridgeComponent
+from formlock_bridge.component import MAX_ASKING, MAX_TOLD_BYTES, MAX_WAITING, BridgeComponent
 from formlock_bridge.desk import BUSY
-from formlock_bridge.journals import Entry
+from formlock_bridge.journals import Entry, Page
 from formlock_bridge.journals.memory import MemoryJournal
 from formlock_bridge.ways import Sender
 
@@ -150,6 +150,31 @@ def test_back_pressure(bridge: Bridge) -> None:
     assert bridge.asks(form=FORM, id="1")["seq"] == 2
 
 
+@pytest.mark.parametrize("error", [TransportLost(), ApplicationError("wamp.close.transport_lost")])
+def test_router_lost_in_flight(bridge: Bridge, error: Exception) -> None:
+    """U38: what is in flight when the router dies is neither refused nor ever given up, however Autobahn says it: it stays untold,
+    for the next session."""
+    bridge.comes(form=FORM)
+    bridge.unconfirmed.pop().errback(error)
+    assert bridge._tally.total == {"router_lost": 1}
+    # Nothing more is told by this session, not even the next form's.
+    bridge.comes(form=FORM + "0")
+    assert not bridge.unconfirmed
+
+
+def test_reads_at_the_start_while_there_is_room(bridge: Bridge) -> None:
+    """A bridge that finds more than half of what may wait reads all the same, until it is full."""
+    for number in range(MAX_WAITING // 2 + 10):
+        bridge.comes(form=f"{FORM}{number % 100}")
+    bridge._pause()
+    bridge._read_on()
+    assert not bridge.socket.paused
+    for number in range(MAX_WAITING // 2):
+        bridge.comes(form=f"{FORM}{number % 100}")
+    bridge._read_on()
+    assert bridge.socket.paused
+
+
 def test_not_published(bridge: Bridge) -> None:
     """What the router does not get is counted, is not marked as told, and can still be asked for."""
     bridge.comes(form=FORM)
@@ -249,6 +274,34 @@ def test_updates_bounded(bridge: Bridge) -> None:
     assert not answer["complete"]
     assert [update["seq"] for update in answer["updates"]] == [9, 10]
     assert len(json.dumps(answer)) < MAX_TOLD_BYTES + 1_000
+
+
+def test_no_line_of_those_who_ask(bridge: Bridge) -> None:
+    """A crowd that comes back at once is not lined up for longer than it waits: beyond a bound they are told at once to ask again,
+    and whoever only asks for the newest number is answered in any case."""
+    bridge.comes(form=FORM)
+    journal = bridge._journal
+    assert journal is not None
+    reading: list[Deferred[None]] = []
+
+    async def slowly(*asked: Any) -> Page:
+        reading.append(Deferred())
+        await reading[-1]
+        return Page(1, complete=True, entries=())
+
+    quick, journal.after = journal.after, slowly  # type: ignore[method-assign]
+    bridge._claims._known[7] = Claims("ann", "Ann", grants=(Grant("*", frozenset({"view"})),))
+    call = Call("com.example.formlock.updates", [FORM], {"since": 0}, 7)
+    waiting = [ensureDeferred(bridge._updates(call)) for _ in range(MAX_ASKING)]
+    with pytest.raises(NotActive):
+        bridge.ask(form=FORM, since=0)
+    journal.after = quick  # type: ignore[method-assign]
+    assert bridge.ask(form=FORM)["seq"] == 1
+    reading[0].callback(None)
+    assert len(bridge.ask(form=FORM, since=0)["updates"]) == 1
+    for one in reading[1:]:
+        one.callback(None)
+    assert all(answer.called for answer in waiting)
 
 
 def test_numbers_that_grow(bridge: Bridge) -> None:

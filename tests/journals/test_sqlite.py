@@ -22,6 +22,7 @@ from formlock_bridge.journals.sqlite import FLUSH_MS, TIDY_MS, SqliteJournal
 from formlock_bridge.testing import JournalConformance
 from formlock_bridge.testing.conformance import FORM, PLENTY, arrivals, seqs
 from tests.support.node import ROOT
+from tests.support.sqlite import from_outside
 
 
 def opened(clock: FakeClock, path: Path, keeping: Keeping | None = None) -> SqliteJournal:
@@ -63,6 +64,17 @@ def test_durable_before_the_answer(tmp_path: Path) -> None:
     assert not task.done, "answered before it was written"
     clock.settle(task)
     assert rows(tmp_path, "SELECT form, seq FROM entry") == [(FORM, 1)]
+    clock.run(journal.close())
+
+
+def test_somebody_looks_at_it(tmp_path: Path) -> None:
+    """U38: another process may open the file and close it again, as `sqlite3 FILE` does: what is acknowledged afterwards is in the
+    file that the next bridge will find."""
+    clock = FakeClock()
+    journal = opened(clock, tmp_path)
+    for seq in (1, 2, 3):
+        clock.run(journal.append(arrivals(FORM)))
+        assert from_outside(tmp_path / "journal.sqlite", "SELECT max(seq) FROM entry") == [[seq]]
     clock.run(journal.close())
 
 

@@ -21,6 +21,7 @@ from formlock.stores.sqlite import FLUSH_MS, TIDY_MS, SqliteStore
 from formlock.testing import FakeClock, StoreConformance
 from formlock.testing.clock import Task
 from formlock.testing.conformance import ONE, TWO, draft, freed, given, granted, moved, one, refused, told
+from tests.support.sqlite import from_outside
 
 
 def opened(clock: FakeClock, path: Path, keeping: Keeping | None = None) -> SqliteStore:
@@ -57,6 +58,17 @@ def test_durable_before_the_answer(tmp_path: Path) -> None:
     clock.settle(task)
     rows = sqlite3.connect(tmp_path / "locks.sqlite").execute("SELECT form FROM form").fetchall()
     assert rows == [(str(ONE),)]
+    clock.run(store.close())
+
+
+def test_somebody_looks_at_it(tmp_path: Path) -> None:
+    """Another process may open the file and close it again, as `sqlite3 FILE` does: what is decided afterwards is in the file that
+    the next worker will find."""
+    clock = FakeClock()
+    store = opened(clock, tmp_path)
+    for form, count in ((ONE, 1), (TWO, 2)):
+        clock.run(one(store, form, given))
+        assert from_outside(tmp_path / "locks.sqlite", "SELECT count(*) FROM form") == [[count]]
     clock.run(store.close())
 
 

@@ -1,4 +1,4 @@
-"""`formlock worker locks` beside a node that has none: a process of its own, and a supervisor that starts it again when it ends."""
+"""`formlock worker` beside a node that has none of its kind: a process of its own, and a supervisor that starts it again."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from tests.support.node import ROOT, Node
 
 
 class WorkerProcess:
-    """One process; `options` are more of the command's, `policy` is for all its forms."""
+    """One process; `name` says of which component, `options` are more of the command's, `policy` is for all its forms."""
 
-    def __init__(self, node: Node, folder: Path, *options: str, policy: dict[str, int] | None = None) -> None:
+    def __init__(self, node: Node, folder: Path, *options: str, policy: dict[str, int] | None = None, name: str = "locks") -> None:
         if policy is not None:
             options = (*options, "--extra", json.dumps({"policy": policy}))
-        command = [sys.executable, "-m", "formlock", "worker", "locks", "--router", f"unix:{node.folder / 'router.sock'}"]
+        command = [sys.executable, "-m", "formlock", "worker", name, "--router", f"unix:{node.folder / 'router.sock'}"]
         self.log = folder / "worker.log"
         environment = {**os.environ, "PYTHONPATH": f"{ROOT / 'components'}:{ROOT / 'bridge'}"}
         with self.log.open("ab") as log:

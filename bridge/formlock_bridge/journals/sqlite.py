@@ -15,6 +15,7 @@ import queue
 import sqlite3
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
@@ -193,8 +194,11 @@ def _read_on(connection: sqlite3.Connection, reads: queue.SimpleQueue[Job | None
 
 
 def _connect(path: Path) -> sqlite3.Connection:
-    # It holds what records contain: for this account's eyes only, from the moment it exists.
-    os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+    # It holds what records contain: for this account's eyes only, from the moment it exists. One that exists is left alone: to close
+    # it here would end the locks of this process's other connections (POSIX), and whoever closes the file next, `sqlite3 FILE` by
+    # hand, would take its log away from under us, with all that is committed from then on.
+    with suppress(FileExistsError):
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
     connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=5)
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = FULL")

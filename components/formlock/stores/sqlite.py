@@ -16,6 +16,7 @@ import queue
 import sqlite3
 import threading
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
@@ -387,8 +388,11 @@ def _read_on(connection: sqlite3.Connection, reads: queue.SimpleQueue[Job | None
 
 
 def _connect(path: Path) -> sqlite3.Connection:
-    # It names users: for this account's eyes only, from the moment it exists.
-    os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+    # It names users: for this account's eyes only, from the moment it exists. One that exists is left alone: closing it
+    # here would end the locks of this process's other connections (POSIX), and whoever closes the file next, `sqlite3 FILE` by hand,
+    # would take its log away from under us, with all that is committed from then on.
+    with suppress(FileExistsError):
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
     connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=5)
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = FULL")
