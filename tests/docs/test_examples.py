@@ -217,7 +217,8 @@ def test_css(block: Block) -> None:
 def test_documented_attributes() -> None:
     """What the package's own page lists as attributes and meta elements is known to it."""
     text = (ROOT / "web/formlock/README.md").read_text(encoding="utf-8")
-    sections = [text.partition(f"## {title}\n")[2].partition("\n## ")[0] for title in ("Attributes", "Meta elements")]
+    # Up to the next heading of any depth: what follows are values, not names.
+    sections = [text.partition(f"## {title}\n")[2].partition("\n##")[0] for title in ("Attributes", "Meta elements")]
     listed = [
         word for section in sections for cell in re.findall(r"^\| (`.*?) \|", section, re.M) for word in re.findall("`(.*?)`", cell)
     ]
