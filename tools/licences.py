@@ -94,6 +94,7 @@ SPELLINGS = {
     "bsd 2-clause license": "BSD-2-Clause",
     "bsd license": "BSD",
     "bsd, public domain": "BSD-2-Clause AND LicenseRef-Public-Domain",
+    "bsd-0-clause": "0BSD",
     "isc license": "ISC",
     "isc license (iscl)": "ISC",
     "mit license": "MIT",
