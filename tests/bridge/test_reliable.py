@@ -17,7 +17,7 @@ from formlock_push import MAX_BYTES, Bounds, Keys, Outcome, ReliablePusher
 from formlock_push.circuit import MAX_REST_S, Circuit
 from formlock_push.letter import Answer
 from formlock_push.spool import Spool
-from tests.bridge.fake_bridge import FakeBridge, made_keys
+from tests.support.fake_bridge import FakeBridge, made_keys
 from tests.support.node import free_port
 
 FORM = "com.example.form.invoice.42"
