@@ -564,6 +564,19 @@ def test_keys(address: str, spool: Path, tmp_path: Path, caplog: pytest.LogCaptu
     assert keys.secret_key not in repr(keys)
 
 
+def test_keys_refused_for_a_while(address: str, spool: Path) -> None:
+    """A bridge that does not know our key yet refuses us for good, as ZeroMQ sees it; once it does, what has waited arrives."""
+    keys, server_secret = made_keys()
+    with (
+        FakeBridge(address, secret_key=server_secret, allowed=set()) as bridge,
+        ReliablePusher(address, spool=spool, keys=keys) as pusher,
+    ):
+        assert pusher.push(FORM, version=0) is Outcome.SPOOLED
+        bridge.allowed = {keys.public_key}
+        assert pusher.flush(WITHIN_S)
+        assert versions(bridge) == [0]
+
+
 def test_circuit() -> None:
     """It rests for twice as long after each failure, up to a bound, and one answer in time makes it forget them."""
     circuit = Circuit()
