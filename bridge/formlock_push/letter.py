@@ -34,12 +34,14 @@ class Answer:
     - `id`: the message's; None when the bridge could not read it
     - `error`, `message`: why it was refused, as a word and as a sentence; None when it is in the journal
     - `retry`: whether the same message may be taken later
+    - `duplicate`: it was known already
     """
 
     id: str | None
     error: str | None = None
     message: str = ""
     retry: bool = False
+    duplicate: bool = False
 
     @classmethod
     def decode(cls, data: bytes) -> Answer:
@@ -55,7 +57,7 @@ class Answer:
             seq = found.get("seq")
             if not isinstance(name, str) or not isinstance(seq, int) or isinstance(seq, bool):
                 raise ValueError("neither a seq nor an error")
-            return cls(name)
+            return cls(name, duplicate=found.get("duplicate") is True)
         if not isinstance(error, str) or not (name is None or isinstance(name, str)):
             raise ValueError("an error that is no word")
         return cls(name, error, str(found.get("message", "")), found.get("retry") is True)

@@ -1,8 +1,7 @@
 """The connection to the bridge's acknowledged way in: one thread owns the socket, any number of threads have letters on it.
 
 A thread of its own, since a ZeroMQ socket belongs to one, and since answers come late: after their caller has gone, or while another
-one waits. Letters are sent only over a connection that stands (IMMEDIATE): what ZeroMQ would queue for a bridge that is away, it
-would deliver minutes later, behind newer ones.
+one waits.
 """
 
 from __future__ import annotations
@@ -16,21 +15,16 @@ from collections.abc import Callable
 from contextlib import suppress
 
 import zmq
-from zmq.utils.monitor import parse_monitor_message
 
+from formlock_push.dealer import RECONNECT_MAX_MS, Dealer, News
 from formlock_push.keys import Keys
 from formlock_push.letter import LOST, Answer, Letter
 
 # A bridge that has said nothing for so long to anything is as good as away: everything is asked anew over a new connection.
 SILENT_S = 5.0
-# ZeroMQ tries again after the first, and then after twice as long each time, up to the second.
-RECONNECT_MS = 100
-RECONNECT_MAX_MS = 1_000
 LOG_EVERY_S = 10.0
 
 _log = logging.getLogger("formlock_push")
-
-_REFUSED_BY_KEY = (zmq.Event.HANDSHAKE_FAILED_AUTH, zmq.Event.HANDSHAKE_FAILED_PROTOCOL, zmq.Event.HANDSHAKE_FAILED_NO_DETAIL)
 
 
 class Line:
@@ -59,6 +53,7 @@ class Line:
         # By id, each with when it was sent. Two sources may use the same id: their answers come in the order of the letters.
         self._pending: dict[str, deque[tuple[Letter, float]]] = {}
         self._stopped = False
+        self._ended = False
         self._quiet_until = 0.0
         self._ear, self._bell = socket.socketpair()
         self._ear.setblocking(False)
@@ -109,37 +104,30 @@ class Line:
             context.destroy(linger=0)
 
     def _connection(self, context: zmq.Context[zmq.Socket[bytes]]) -> None:
-        """One socket's life; ends when the bridge has been silent for too long."""
-        dealer = context.socket(zmq.DEALER)
-        monitor: zmq.Socket[bytes] | None = None
+        """One socket's life; ends when the bridge has been silent for too long, or does not know our keys."""
+        dealer = Dealer(context, self._address, self._keys)
+        self._ended = False
         try:
-            dealer.setsockopt(zmq.LINGER, 0)
-            dealer.setsockopt(zmq.IMMEDIATE, 1)
-            dealer.setsockopt(zmq.RECONNECT_IVL, RECONNECT_MS)
-            dealer.setsockopt(zmq.RECONNECT_IVL_MAX, RECONNECT_MAX_MS)
-            if self._keys is not None:
-                self._keys.apply(dealer)
-            monitor = dealer.get_monitor_socket()
-            dealer.connect(self._address)
-            self._serve(dealer, monitor)
+            self._serve(dealer)
         finally:
-            if monitor is not None:
-                dealer.disable_monitor()
-            dealer.close(0)
+            dealer.close()
             self._lose()
+        if self._ended:
+            self._sleep(RECONNECT_MAX_MS / 1000)
 
-    def _serve(self, dealer: zmq.Socket[bytes], monitor: zmq.Socket[bytes]) -> None:
+    def _serve(self, connection: Dealer) -> None:
+        dealer = connection.socket
         poller = zmq.Poller()
-        poller.register(monitor, zmq.POLLIN)
+        poller.register(connection.monitor, zmq.POLLIN)
         poller.register(self._ear.fileno(), zmq.POLLIN)
-        while not self._stopped:
+        while not self._stopped and not self._ended:
             # Writable is asked for only while something is to be sent over a connection that stands: else it is always so.
             poller.register(dealer, zmq.POLLIN | (zmq.POLLOUT if self.up and self._outgoing else 0))
             poller.poll(self._until_silent_ms())
             self._hear()
             self._receive(dealer)
-            while monitor.poll(0):
-                self._watch(parse_monitor_message(monitor.recv_multipart())["event"])
+            for news in connection.news():
+                self._watch(news)
             self._send(dealer)
             if self.up is False and self._outgoing:
                 self._lose()
@@ -188,16 +176,16 @@ class Line:
                 self._pending.setdefault(letter.id, deque()).append((letter, time.monotonic()))
             self._outgoing.popleft()
 
-    def _watch(self, what: int) -> None:
-        if what == zmq.Event.HANDSHAKE_SUCCEEDED:
+    def _watch(self, news: News) -> None:
+        if news is News.UP:
             self._turn(up=True)
-        elif what in (zmq.Event.DISCONNECTED, zmq.Event.CONNECT_RETRIED, *_REFUSED_BY_KEY):
-            # What was on this connection gets no answer any more, and nobody need wait for the next one.
-            self._turn(up=False)
-            self._lose()
-            # A bridge that dies in mid-handshake looks the same as one that does not know our key.
-            if what in _REFUSED_BY_KEY and (self._keys is not None or what != zmq.Event.HANDSHAKE_FAILED_NO_DETAIL):
-                self._say("the bridge at %s has ended the connection before it stood: the keys may not be right", self._address)
+            return
+        # What was on this connection gets no answer any more, and nobody need wait for the next one.
+        self._turn(up=False)
+        self._lose()
+        self._ended = self._ended or news is News.ENDED
+        if news is News.ENDED or (news is News.DOUBTFUL and self._keys is not None):
+            self._say("the bridge at %s has ended the connection before it stood: the keys may not be right", self._address)
 
     def _turn(self, *, up: bool) -> None:
         if self.up is not up:

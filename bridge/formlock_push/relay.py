@@ -20,8 +20,9 @@ from collections.abc import Callable, Sequence
 from enum import Enum
 from typing import Any
 
+from formlock_push.letter import Answer
 from formlock_push.relay_databases import Database, Pending
-from formlock_push.relay_line import Answer, Line
+from formlock_push.relay_line import Line
 
 DAY_S = 86_400.0
 # Rows that are read at once; forms that are on their way at once.

@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Sequence
 
+from formlock_push.keys import InvalidKeys, Keys
 from formlock_push.relay import Outcome, Relay
 from formlock_push.relay_databases import Counts, Database, connector
 from formlock_push.relay_line import DEFAULT_ADDRESS, Line
@@ -29,12 +30,13 @@ def run(arguments: Sequence[str] | None = None) -> int:
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(message)s")
     try:
         connect = connector(options.database)
-    except (ValueError, ImportError) as error:
+        keys = Keys.read(options.keys) if options.keys is not None else None
+    except (ValueError, ImportError, OSError, InvalidKeys) as error:
         parser.error(str(error))
     try:
         if options.status:
             return _tell(connect())
-        line = Line(options.address)
+        line = Line(options.address, keys)
         relay = Relay(connect, line, keep_s=options.keep)
         try:
             return _once(relay) if options.once else _until_stopped(relay)
@@ -56,6 +58,7 @@ def _parser() -> argparse.ArgumentParser:
         help=f"sqlite:///FILE, postgresql://... or mysql://...; by default {DATABASE_VARIABLE}, which `ps` does not show",
     )
     parser.add_argument("--address", default=DEFAULT_ADDRESS, help="the bridge's acknowledged way in (%(default)s)")
+    parser.add_argument("--keys", metavar="FILE", help="this backend's keys, as `formlock keys` has handed them out (CURVE)")
     parser.add_argument(
         "--keep",
         metavar="TIME",

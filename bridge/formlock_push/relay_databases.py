@@ -227,10 +227,11 @@ class Postgresql(_Sql):
                 return
 
 
-def connector(url: str) -> Callable[[], Database]:
+def connector(url: str, *, lease_s: float = LEASE_S) -> Callable[[], Database]:
     """What opens connections: `sqlite:///FILE` (`sqlite:////absolute/file`), `postgresql://...`, `mysql://...`; as SQLAlchemy's.
 
-    A driver's name in it (`postgresql+psycopg://`) is ignored. Raises ValueError for another database, ImportError without its
+    `lease_s`: how long a relay that has died without a word holds the others up; not on PostgreSQL, which knows at once. A driver's
+    name in the URL (`postgresql+psycopg://`) is ignored. Raises ValueError for another database, ImportError without its
     driver.
     """
     parts = urlsplit(url)
@@ -239,27 +240,27 @@ def connector(url: str) -> Callable[[], Database]:
         path = unquote(parts.path[1:])
         if not path:
             raise ValueError("A database in memory belongs to the process that has it; a relay needs a file.")
-        return lambda: _open_sqlite(path)
+        return lambda: _open_sqlite(path, lease_s)
     if kind in ("postgresql", "postgres"):
         import psycopg
 
         address = f"postgresql{url[len(parts.scheme) :]}"
         return lambda: Postgresql(psycopg.connect(address, autocommit=True, connect_timeout=10))
     if kind == "mysql":
-        return _mysql(parts)
+        return _mysql(parts, lease_s)
     raise ValueError(f"{kind or url!r} is none of sqlite, postgresql, mysql.")
 
 
-def _open_sqlite(path: str) -> Database:
+def _open_sqlite(path: str, lease_s: float) -> Database:
     import sqlite3
     from urllib.parse import quote
 
     # Only a file that is there: a slip of the pen must not make a new one and wait in it for ever.
     connection = sqlite3.connect(f"file:{quote(path)}?mode=rw", uri=True, timeout=10, isolation_level=None)
-    return Sqlite(connection)
+    return Sqlite(connection, lease_s=lease_s)
 
 
-def _mysql(parts: Any) -> Callable[[], Database]:
+def _mysql(parts: Any, lease_s: float) -> Callable[[], Database]:
     import pymysql
 
     def connect() -> Database:
@@ -272,7 +273,7 @@ def _mysql(parts: Any) -> Callable[[], Database]:
             charset="utf8mb4",
             autocommit=True,
         )
-        return Mysql(connection)
+        return Mysql(connection, lease_s=lease_s)
 
     return connect
 

@@ -95,7 +95,7 @@ def test_relay(hook: Hook) -> None:
     assert relay("--status").startswith("pending 2\n")
     with FakeBridge() as bridge:
         assert relay("--once", "--address", bridge.address) == "sent 2\nrefused 0\n"
-        assert [message["change_set"]["amount"] for message in bridge.taken] == [["1.00", "2"], ["2", "3"]]
+        assert [message["change_set"]["amount"] for message in bridge.journal] == [["1.00", "2"], ["2", "3"]]
     assert relay("--status") == "pending 0\nsent 2\nrefused 0\n"
 
 

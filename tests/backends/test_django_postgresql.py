@@ -73,7 +73,7 @@ def test_outbox_and_relay(hook: Hook) -> None:
     assert list(Row.objects.using(ALIAS).values_list("form", flat=True)) == ["com.example.form.plain.1"]
     with FakeBridge() as bridge:
         call_command("formlock_relay", "--database", ALIAS, "--once", "--address", bridge.address, stdout=StringIO())
-        (message,) = bridge.taken
+        (message,) = bridge.journal
     assert message["change_set"] == {"id": [None, 1], "a": [None, 1], "b": [None, 3]}
     assert hook.failed == 0
 

@@ -30,10 +30,12 @@ from formlock_push.relay_command import run as command
 from formlock_push.relay_databases import connector
 from formlock_push.relay_line import Line
 from formlock_push.sqlalchemy import Outbox, install
-from tests.support.fake_bridge import FakeBridge, Message
+from tests.support.fake_bridge import FakeBridge, Message, made_keys
 from tests.support.postgres import PostgresServer
 
 LIMIT_S = 20
+# Of the relays in this process; what a killed one holds up is the command's own, 10 s, unless a test shortens it.
+LEASE_S = 2.0
 FORM = "com.example.form.thing"
 
 
@@ -86,10 +88,10 @@ class World:
             return connection.scalar(select(func.count()).select_from(outbox.table).where(where)) or 0
 
     def has_taken(self, count: int) -> bool:
-        return len(self.bridge.taken) >= count
+        return len(self.bridge.journal) >= count
 
     def relay(self, **options: Any) -> Relay:
-        return Relay(connector(self.url), Line(self.bridge.address), **{"answer_s": 1.0, **options})
+        return Relay(connector(self.url, lease_s=LEASE_S), Line(self.bridge.address), **{"answer_s": 1.0, **options})
 
     def once(self, **options: Any) -> tuple[Relay, Outcome]:
         relay = self.relay(**options)
@@ -114,7 +116,11 @@ class World:
             relay._line.close()
 
     def process(self, *options: str) -> subprocess.Popen[bytes]:
-        code = "import sys; from formlock_push.relay_command import run; sys.exit(run())"
+        code = (
+            "import sys; from formlock_push import relay_databases, relay_command;"
+            f"relay_databases.connector.__kwdefaults__['lease_s'] = {LEASE_S};"
+            "sys.exit(relay_command.run())"
+        )
         return subprocess.Popen(
             [sys.executable, "-c", code, "--database", self.url, "--address", self.bridge.address, *options],
             env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2] / "bridge")},
@@ -124,7 +130,7 @@ class World:
 
     def check(self, count: int, *, forms: int = 3) -> None:
         """All have arrived, once and in the order of each form."""
-        arrived = [int(message["id"]) for message in self.bridge.taken]
+        arrived = [int(message["id"]) for message in self.bridge.journal]
         assert sorted(arrived) == list(range(count))
         for form in range(forms):
             mine = [number for number in arrived if number % forms == form]
@@ -181,15 +187,15 @@ def test_from_the_hook_to_the_bridge(world: World) -> None:
         session.rollback()
         session.get_one(Thing, 1).a = 6
         session.commit()
-        world.bridge.wait_for(lambda: len(world.bridge.taken) == 2)
+        world.bridge.wait_for(lambda: len(world.bridge.journal) == 2)
     hook.remove()
-    assert [message["change_set"].get("a") for message in world.bridge.taken] == [[None, 0], [0, 6]]
-    assert [message["form"] for message in world.bridge.taken] == [f"{FORM}.1"] * 2
+    assert [message["change_set"].get("a") for message in world.bridge.journal] == [[None, 0], [0, 6]]
+    assert [message["form"] for message in world.bridge.journal] == [f"{FORM}.1"] * 2
 
 
 def test_deleted_or_kept(world: World) -> None:
     """Acknowledged rows are deleted at once, or kept for a time and then forgotten; a refused one stays."""
-    world.bridge.judge = lambda message: "not_allowed" if message["id"] == "0" else ""
+    world.bridge.doing = world.bridge.judged(lambda message: "not_allowed" if message["id"] == "0" else "")
     world.write(5)
     world.once(keep_s=0)
     assert (world.count("sent"), world.count("refused")) == (0, 1)
@@ -216,7 +222,7 @@ def test_woken_by_a_notification(postgres_server: PostgresServer) -> None:
                     session.commit()
                 if number % 2:
                     bridge.wait_for(partial(world.has_taken, number), limit_s=5)
-            bridge.wait_for(lambda: len(bridge.taken) == 20, limit_s=5)
+            bridge.wait_for(lambda: len(bridge.journal) == 20, limit_s=5)
         engine.dispose()
 
 
@@ -239,10 +245,10 @@ def test_lower_id_is_committed_later(postgres_server: PostgresServer) -> None:
             outbox.add(late, Update(form=f"{FORM}.2", id="late"))
             late.commit()
             world.once()
-            assert [message["id"] for message in bridge.taken] == ["late"]
+            assert [message["id"] for message in bridge.journal] == ["late"]
             early.commit()
             world.once()
-        assert [message["id"] for message in bridge.taken] == ["late", "early"]
+        assert [message["id"] for message in bridge.journal] == ["late", "early"]
         with engine.connect() as connection:
             ids = list(connection.scalars(select(columns.message_id).order_by(columns.id)))
         assert ids == ["early", "late"], "the ids were not taken in the order that the test is about"
@@ -275,7 +281,7 @@ def test_two_that_change_one_record(postgres_server: PostgresServer) -> None:
             second.join(LIMIT_S)
         hook.remove()
         world.once()
-        assert [message.get("change_set") for message in bridge.taken] == [{"a": [0, 1]}, None]
+        assert [message.get("change_set") for message in bridge.journal] == [{"a": [0, 1]}, None]
         engine.dispose()
 
 
@@ -299,7 +305,7 @@ def test_bridge_away(world: World, caplog: pytest.LogCaptureFixture) -> None:
         until(lambda: "does not answer" in caplog.text)
         time.sleep(1)  # for more attempts, of which the log must say nothing
         world.bridge.start()
-        world.bridge.wait_for(lambda: len(world.bridge.taken) == 10)
+        world.bridge.wait_for(lambda: len(world.bridge.journal) == 10)
     world.check(10)
     assert caplog.text.count("does not answer") == 1
 
@@ -308,11 +314,11 @@ def test_bridge_that_dies_again_and_again(world: World) -> None:
     """U38: a bridge that is stopped in mid-stream, answers lost on the way, costs no row and no order."""
     dice = random.Random(5)
     silent = threading.Event()
-    world.bridge.judge = lambda _message: None if silent.is_set() else ""
+    world.bridge.doing = world.bridge.judged(lambda _message: None if silent.is_set() else "")
     world.write(3_000, forms=5)
     with world.relaying(answer_s=0.3) as relay:
         for _ in range(5):
-            wanted = min(3_000, len(world.bridge.taken) + dice.randrange(1, 400))
+            wanted = min(3_000, len(world.bridge.journal) + dice.randrange(1, 400))
             world.bridge.wait_for(partial(world.has_taken, wanted))
             if dice.random() < 0.5:
                 silent.set()
@@ -328,7 +334,7 @@ def test_bridge_that_dies_again_and_again(world: World) -> None:
 def test_busy(world: World) -> None:
     """A bridge that asks for patience, at any message, gets the same rows later, in order."""
     dice = random.Random(7)
-    world.bridge.judge = lambda _message: "busy" if dice.random() < 0.02 else ""
+    world.bridge.doing = world.bridge.judged(lambda _message: "busy" if dice.random() < 0.02 else "")
     world.write(500, forms=4)
     with world.relaying() as relay:
         until(lambda: world.count("pending") == 0, 40)
@@ -339,7 +345,7 @@ def test_busy(world: World) -> None:
 
 def test_refused(world: World) -> None:
     """A row that is refused for good is marked with the reason, counted and logged, and holds nobody up, not even its own form."""
-    world.bridge.judge = lambda message: "invalid_form" if int(message["id"]) % 10 == 3 else ""
+    world.bridge.doing = world.bridge.judged(lambda message: "invalid_form" if int(message["id"]) % 10 == 3 else "")
     world.write(100)
     relay, outcome = world.once()
     assert outcome is Outcome.DONE
@@ -348,11 +354,11 @@ def test_refused(world: World) -> None:
     with world.engine.connect() as connection:
         assert set(connection.scalars(select(columns.refused).where(columns.refused.is_not(None)))) == {"invalid_form"}
     # Once its cause is gone, the operator may have it sent again.
-    world.bridge.judge = lambda _message: ""
+    world.bridge.doing = world.bridge.judged(lambda _message: "")
     with world.engine.begin() as connection:
         connection.execute(update_(outbox.table).values(refused=None))
     world.once()
-    assert len(world.bridge.taken) == 100
+    assert len(world.bridge.journal) == 100
 
 
 def test_refused_without_a_name(world: World) -> None:
@@ -363,7 +369,7 @@ def test_refused_without_a_name(world: World) -> None:
         # The answer before the nameless one is lost, so it would be the next in turn.
         return None if message["id"] == "19" and next(unanswered, None) else ""
 
-    world.bridge.judge = judge
+    world.bridge.doing = world.bridge.judged(judge)
     world.write(20, forms=20)
     world.write_one("x" * 300, "{}", form=f"{FORM}.x")
     world.write(20, forms=20, first=20)
@@ -381,7 +387,7 @@ def test_messages_of_other_writers(world: World) -> None:
     world.write_one("two", json.dumps({"form": f"{FORM}.0"}))
     world.write_one("three", json.dumps({"form": f"{FORM}.0", "id": 3, "source": "else", "status": "é\ud83d\ude00"}))
     world.once()
-    assert [(message["id"], message["source"]) for message in world.bridge.taken] == [("two", "s"), ("three", "s")]
+    assert [(message["id"], message["source"]) for message in world.bridge.journal] == [("two", "s"), ("three", "s")]
     assert world.count("refused") == 1
 
 
@@ -399,7 +405,7 @@ def test_killed_between_acknowledgement_and_mark(world: World) -> None:
         assert answer.wait(LIMIT_S)
         return ""
 
-    world.bridge.judge = judge
+    world.bridge.doing = world.bridge.judged(judge)
     with world.engine.connect() as blocker:
         killed = world.process()
         assert asked.wait(LIMIT_S)
@@ -409,7 +415,7 @@ def test_killed_between_acknowledgement_and_mark(world: World) -> None:
         else:
             blocker.execute(select(outbox.table).with_for_update())
         answer.set()
-        world.bridge.wait_for(lambda: len(world.bridge.taken) == 50)
+        world.bridge.wait_for(lambda: len(world.bridge.journal) == 50)
         killed.send_signal(signal.SIGKILL)
         killed.wait(LIMIT_S)
         if world.engine.dialect.name == "postgresql":
@@ -430,7 +436,7 @@ def test_killed_again_and_again(world: World) -> None:
     world.write(4_000, forms=9)
     for _ in range(10):
         process = world.process()
-        wanted = min(4_000, len(world.bridge.taken) + dice.randrange(200))
+        wanted = min(4_000, len(world.bridge.journal) + dice.randrange(200))
         world.bridge.wait_for(partial(world.has_taken, wanted))
         process.send_signal(signal.SIGKILL)
         process.wait(LIMIT_S)
@@ -451,17 +457,17 @@ def test_one_works_at_a_time(world: World) -> None:
     """Of several relays one works; when it ends, or is killed, another one follows."""
     first = world.process()
     world.write(10)
-    world.bridge.wait_for(lambda: len(world.bridge.taken) == 10)
+    world.bridge.wait_for(lambda: len(world.bridge.journal) == 10)
     with world.relaying() as second:
         until(lambda: second._said is Outcome.FOLLOWS)
         assert world.once()[1] is Outcome.FOLLOWS
         world.write(10, first=10)
-        world.bridge.wait_for(lambda: len(world.bridge.taken) == 20)
+        world.bridge.wait_for(lambda: len(world.bridge.journal) == 20)
         assert second.sent == 0
         first.send_signal(signal.SIGTERM)
         assert first.wait(LIMIT_S) == 0
         world.write(10, first=20)
-        world.bridge.wait_for(lambda: len(world.bridge.taken) == 30, limit_s=10)
+        world.bridge.wait_for(lambda: len(world.bridge.journal) == 30, limit_s=10)
         until(lambda: second.sent == 10)
     assert world.bridge.repeated == 0
 
@@ -470,21 +476,21 @@ def test_lease_of_a_killed_relay_ends(world: World) -> None:
     """Where a row says who works, a killed relay is followed when its lease is over; on PostgreSQL at once."""
     process = world.process()
     world.write(1)
-    world.bridge.wait_for(lambda: len(world.bridge.taken) == 1)
+    world.bridge.wait_for(lambda: len(world.bridge.journal) == 1)
     process.send_signal(signal.SIGKILL)
     process.wait(LIMIT_S)
     killed_at = time.monotonic()
     world.write(1, first=1)
     with world.relaying():
-        world.bridge.wait_for(lambda: len(world.bridge.taken) == 2)
-    assert time.monotonic() - killed_at < (14 if world.engine.dialect.name == "sqlite" else 4)
+        world.bridge.wait_for(lambda: len(world.bridge.journal) == 2)
+    assert time.monotonic() - killed_at < LEASE_S + 4
 
 
 def test_database_that_goes_away(world: World, caplog: pytest.LogCaptureFixture) -> None:
     """A database that fails is opened again; the relay lives on."""
     with world.relaying(poll_s=0.05) as relay:
         world.write(5)
-        world.bridge.wait_for(lambda: len(world.bridge.taken) == 5)
+        world.bridge.wait_for(lambda: len(world.bridge.journal) == 5)
         until(lambda: world.count("pending") == 0)
         if world.engine.dialect.name == "postgresql":
             with world.engine.begin() as connection:
@@ -496,10 +502,39 @@ def test_database_that_goes_away(world: World, caplog: pytest.LogCaptureFixture)
             with world.engine.begin() as connection:
                 connection.execute(text("ALTER TABLE elsewhere RENAME TO formlock_outbox"))
         world.write(5, first=5)
-        world.bridge.wait_for(lambda: len(world.bridge.taken) == 10)
+        world.bridge.wait_for(lambda: len(world.bridge.journal) == 10)
         until(lambda: relay.failures > 0)
     world.check(10)
     assert "the outbox's database failed" in caplog.text
+
+
+# -- keys
+
+
+def test_keys(tmp_path: Path) -> None:
+    """With keys that the bridge refuses nothing gets out; once it knows them all arrives, without a new relay, though ZeroMQ itself
+    would never try again."""
+    keys, server_secret = made_keys()
+    url = f"sqlite:///{tmp_path}/application.sqlite"
+    engine = create_engine(url)
+    Base.metadata.create_all(engine)
+    with FakeBridge(secret_key=server_secret, allowed=set()) as bridge:
+        world = World(url, engine, bridge)
+        world.write(10)
+        line = Line(bridge.address, keys)
+        relay = Relay(connector(url), line, answer_s=0.3)
+        assert relay.run_once() is Outcome.AWAY
+        stop = threading.Event()
+        thread = threading.Thread(target=relay.run, args=(stop,))
+        thread.start()
+        until(lambda: line._ended)
+        bridge.allowed = {keys.public_key}
+        bridge.wait_for(lambda: len(bridge.journal) == 10)
+        stop.set()
+        thread.join(LIMIT_S)
+        line.close()
+        world.check(10)
+    engine.dispose()
 
 
 # -- the command
@@ -507,7 +542,7 @@ def test_database_that_goes_away(world: World, caplog: pytest.LogCaptureFixture)
 
 def test_command_once(world: World, capsys: pytest.CaptureFixture[str]) -> None:
     """`--once` relays what is there and ends with 0, or 1 when not all was taken. `--status` says what is in the outbox."""
-    world.bridge.judge = lambda message: "invalid_form" if message["id"] == "1" else ""
+    world.bridge.doing = world.bridge.judged(lambda message: "invalid_form" if message["id"] == "1" else "")
     world.write(3)
     options = ["--database", world.url, "--address", world.bridge.address]
     assert command([*options, "--status"]) == 0

@@ -19,7 +19,7 @@ import pytest
 import zmq
 
 from formlock_push import MAX_BYTES, InvalidKeys, Keys, Pusher
-from tests.bridge.fake_bridge import made_keys
+from tests.support.fake_bridge import made_keys
 from tests.support.node import free_port
 
 FORM = "com.example.form.invoice.42"

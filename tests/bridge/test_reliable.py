@@ -17,7 +17,7 @@ from formlock_push import MAX_BYTES, Bounds, Keys, Outcome, ReliablePusher
 from formlock_push.circuit import MAX_REST_S, Circuit
 from formlock_push.letter import Answer
 from formlock_push.spool import Spool
-from tests.bridge.fake_bridge import FakeBridge, made_keys
+from tests.support.fake_bridge import FakeBridge, made_keys
 from tests.support.node import free_port
 
 FORM = "com.example.form.invoice.42"
@@ -562,6 +562,19 @@ def test_keys(address: str, spool: Path, tmp_path: Path, caplog: pytest.LogCaptu
             assert pusher.flush(WITHIN_S)
             assert versions(bridge) == [0]
     assert keys.secret_key not in repr(keys)
+
+
+def test_keys_refused_for_a_while(address: str, spool: Path) -> None:
+    """A bridge that does not know our key yet refuses us for good, as ZeroMQ sees it; once it does, what has waited arrives."""
+    keys, server_secret = made_keys()
+    with (
+        FakeBridge(address, secret_key=server_secret, allowed=set()) as bridge,
+        ReliablePusher(address, spool=spool, keys=keys) as pusher,
+    ):
+        assert pusher.push(FORM, version=0) is Outcome.SPOOLED
+        bridge.allowed = {keys.public_key}
+        assert pusher.flush(WITHIN_S)
+        assert versions(bridge) == [0]
 
 
 def test_circuit() -> None:

@@ -14,8 +14,8 @@ import pytest
 from formlock_push import Outcome, ReliablePusher
 from formlock_push.__main__ import main
 from formlock_push.spool import Spool
-from tests.bridge.fake_bridge import FakeBridge
 from tests.bridge.test_reliable import FORM, SLACK_S, WITHIN_S, until, versions
+from tests.support.fake_bridge import FakeBridge
 from tests.support.node import free_port
 
 LINGER_S = 0.5

@@ -1,58 +1,58 @@
-"""A bridge's acknowledged way in over real ZeroMQ, without a journal: it answers by the contract, or misbehaves as it is told."""
+"""A bridge's acknowledged way in over real ZeroMQ, as the contract has it, that can be told to be silent, busy, slow or dead."""
 
 from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection
 from types import TracebackType
 from typing import Any, Self
 
 import zmq
+from zmq.utils import z85
 
+from formlock_push import Keys
 from tests.support.node import free_port
 
 Message = dict[str, Any]
-# What becomes of a message: None is silence, "" a normal answer, else the reason why it is refused ("busy": retry).
-Judge = Callable[[Message], str | None]
+# What it does with a message: an answer, or None for silence. It says itself whether the message is in the journal.
+Doing = Callable[[Message], Message | None]
 
 
-@dataclass
 class FakeBridge:
-    """A ROUTER in a thread of its own. `taken` has each message once, in the order of their arrival; `repeated` counts the others.
+    """A ROUTER in a thread of its own; what it knows outlives `stop` and `start`, as a journal does.
 
-    What it knows outlives `stop` and `start`, as a journal does.
+    - `journal`: what it has taken, each once, in order
+    - `seen`: every message, repeated ones too; `repeated`, `refused`: so many of them were
+    - `allowed`: the public keys that it lets in (with a `secret_key` only); None: everybody who knows its own
     """
 
-    port: int = 0
-    judge: Judge = lambda _message: ""
-    taken: list[Message] = field(default_factory=list)
-    repeated: int = 0
-    refused: int = 0
-
-    def __post_init__(self) -> None:
-        self.port = self.port or free_port()
-        self._numbers: dict[tuple[str, str], int] = {}
-        self._seqs: dict[str, int] = {}
+    def __init__(self, address: str | None = None, *, secret_key: str | None = None, allowed: Collection[str] | None = None) -> None:
+        self.address = address or f"tcp://127.0.0.1:{free_port()}"
+        self.journal: list[Message] = []
+        self.seen = 0
+        self.repeated = 0
+        self.refused = 0
+        self.allowed = allowed
+        self.doing: Doing = self.take
+        self._secret_key = secret_key
+        self._seqs: dict[tuple[str, str], tuple[str, int]] = {}
+        self._last: dict[str, int] = {}
         self._changed = threading.Condition()
+        self._stopped = threading.Event()
         self._thread: threading.Thread | None = None
-        self._stop = threading.Event()
 
-    @property
-    def address(self) -> str:
-        return f"tcp://127.0.0.1:{self.port}"
-
-    def start(self) -> None:
-        self._stop.clear()
-        ready = threading.Event()
-        self._thread = threading.Thread(target=self._run, args=(ready,))
+    def start(self) -> Self:
+        self._stopped.clear()
+        bound = threading.Event()
+        self._thread = threading.Thread(target=self._run, args=(bound,))
         self._thread.start()
-        assert ready.wait(10)
+        assert bound.wait(10)
+        return self
 
     def stop(self) -> None:
-        """Its connections end; what was not answered never will be."""
-        self._stop.set()
+        """As a killed process: its connections end, and what was not answered never is."""
+        self._stopped.set()
         if self._thread is not None:
             self._thread.join(10)
             assert not self._thread.is_alive()
@@ -62,57 +62,104 @@ class FakeBridge:
         """Until this is so, looked at after each message."""
         with self._changed:
             assert self._changed.wait_for(what, limit_s), (
-                f"{len(self.taken)} taken, {self.repeated} repeated, {self.refused} refused"
+                f"{len(self.journal)} taken, {self.repeated} repeated, {self.refused} refused"
             )
 
     def __enter__(self) -> Self:
-        self.start()
-        return self
+        return self.start()
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
         self.stop()
 
-    def _run(self, ready: threading.Event) -> None:
-        context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
-        router = context.socket(zmq.ROUTER)
-        router.setsockopt(zmq.LINGER, 0)
-        try:
+    # -- what it may do
+
+    def take(self, message: Message) -> Message:
+        """Into the journal, unless it is known."""
+        name = (message.get("source") or "", message["id"])
+        known = self._seqs.get(name)
+        if known is not None:
+            self.repeated += 1
+            return {"id": message["id"], "form": known[0], "seq": known[1], "epoch": "e", "duplicate": True}
+        form = message["form"]
+        seq = self._last[form] = self._last.get(form, 0) + 1
+        self._seqs[name] = (form, seq)
+        self.journal.append(message)
+        return {"id": message["id"], "form": form, "seq": seq, "epoch": "e"}
+
+    def ignore(self, message: Message) -> None:
+        """Alive, and saying nothing."""
+
+    def lose(self, message: Message) -> None:
+        """Into the journal, and dead before the answer."""
+        self.take(message)
+
+    def busy(self, message: Message) -> Message:
+        return {"id": message["id"], "error": "busy", "message": "The queue is full", "retry": True}
+
+    def refuse(self, message: Message, reason: str = "not_allowed") -> Message:
+        self.refused += 1
+        return {"id": message["id"], "error": reason, "message": "This key may not push invoices", "retry": False}
+
+    def judged(self, judge: Callable[[Message], str | None]) -> Doing:
+        """What becomes of a message by a word: None is silence, "" takes it, else it is why it is refused ("busy": retry)."""
+
+        def do(message: Message) -> Message | None:
+            word = judge(message)
+            if word is None:
+                return None
+            if word == "":
+                return self.take(message)
+            return self.busy(message) if word == "busy" else self.refuse(message, word)
+
+        return do
+
+    # -- inside
+
+    def _run(self, bound: threading.Event) -> None:
+        with zmq.Context() as context, context.socket(zmq.REP) as zap, context.socket(zmq.ROUTER) as router:
+            zap.setsockopt(zmq.LINGER, 0)
+            if self.allowed is not None:
+                zap.bind("inproc://zeromq.zap.01")
+                router.setsockopt(zmq.ZAP_DOMAIN, b"push")
+            router.setsockopt(zmq.LINGER, 0)
+            if self._secret_key is not None:
+                router.setsockopt(zmq.CURVE_SERVER, 1)
+                router.setsockopt(zmq.CURVE_SECRETKEY, self._secret_key.encode())
             router.bind(self.address)
-            ready.set()
-            while not self._stop.is_set():
-                if router.poll(10):
-                    *envelope, frame = router.recv_multipart()
-                    with self._changed:
-                        answer = self._answer(frame)
-                        self._changed.notify_all()
-                    if answer is not None:
-                        router.send_multipart([*envelope, json.dumps(answer).encode()])
-        finally:
-            router.close()
-            context.term()
+            bound.set()
+            poller = zmq.Poller()
+            poller.register(router, zmq.POLLIN)
+            poller.register(zap, zmq.POLLIN)
+            while not self._stopped.is_set():
+                ready = dict(poller.poll(10))
+                if zap in ready:
+                    self._let_in(zap)
+                if router not in ready:
+                    continue
+                *envelope, frame = router.recv_multipart()
+                with self._changed:
+                    self.seen += 1
+                    answer = self._answer(frame)
+                    self._changed.notify_all()
+                if answer is not None:
+                    router.send_multipart([*envelope, json.dumps(answer).encode()])
+
+    def _let_in(self, zap: zmq.Socket[bytes]) -> None:
+        version, request, _domain, _address, _identity, _mechanism, key = zap.recv_multipart()
+        word = b"200" if z85.encode(key).decode() in (self.allowed or ()) else b"400"
+        zap.send_multipart([version, request, word, b"", b"", b""])
 
     def _answer(self, frame: bytes) -> Message | None:
-        try:
-            message = json.loads(frame)
-            name = message["id"]
-        except (ValueError, TypeError, KeyError):
-            self.refused += 1
-            return {"id": None, "error": "not_json", "message": "That is no message.", "retry": False}
+        message = json.loads(frame)
+        name = message.get("id")
         if not isinstance(name, str) or len(name) > 200:
             self.refused += 1
             return {"id": None, "error": "invalid_id", "message": "That is no id.", "retry": False}
-        said = self.judge(message)
-        if said is None:
-            return None
-        if said:
-            self.refused += 1
-            return {"id": name, "error": said, "message": "No.", "retry": said == "busy"}
-        key = (message.get("source") or "", name)
-        answer = {"id": name, "form": message["form"], "epoch": "e"}
-        if key in self._numbers:
-            self.repeated += 1
-            return {**answer, "seq": self._numbers[key], "duplicate": True}
-        seq = self._seqs[message["form"]] = self._seqs.get(message["form"], 0) + 1
-        self._numbers[key] = seq
-        self.taken.append(message)
-        return {**answer, "seq": seq}
+        return self.doing(message)
+
+
+def made_keys(name: str = "shop") -> tuple[Keys, str]:
+    """A backend's keys, and the bridge's secret one."""
+    server_public, server_secret = (key.decode() for key in zmq.curve_keypair())
+    public, secret = (key.decode() for key in zmq.curve_keypair())
+    return Keys(name=name, server_public_key=server_public, public_key=public, secret_key=secret), server_secret

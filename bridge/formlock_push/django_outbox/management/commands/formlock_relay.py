@@ -11,10 +11,12 @@ from collections.abc import Callable
 from typing import Any
 from urllib.parse import quote
 
+from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 from django.db import DEFAULT_DB_ALIAS, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
+from formlock_push.django import conf
 from formlock_push.relay import Outcome, Relay
 from formlock_push.relay_command import status
 from formlock_push.relay_databases import Database, Postgresql, connector
@@ -46,7 +48,8 @@ class Command(BaseCommand):
                 database.close()
             return
         logging.getLogger("formlock_push").setLevel(logging.INFO)
-        line = Line(options["address"])
+        configured = conf.read(getattr(settings, "FORMLOCK", None))
+        line = Line(options["address"], conf.keys_of(configured))
         relay = Relay(connect, line, keep_s=options["keep_hours"] * HOUR_S)
         try:
             if options["once"]:
