@@ -5,6 +5,8 @@ import { brotliCompressSync, gzipSync } from 'node:zlib';
 
 import { build } from 'esbuild';
 
+import { autobahnParts } from './autobahn-parts.mjs';
+
 const here = new URL('.', import.meta.url).pathname;
 const dist = `${here}dist/`;
 
@@ -13,40 +15,9 @@ const WANTED = { first: 25_000, core: 8_000 };
 /** What has been reached, and may not get worse. To be lowered until it is what is wanted. */
 const LIMITS = { first: 27_000, core: 8_900 };
 
-// AutobahnJS brings serializers, crypto, a long-poll transport and polyfills that a browser with JSON over WebSocket never runs:
-// 17 kB gzip instead of 200. `when` must be there but isn't used (connect.js passes `use_deferred`); its logger would write a warning
-// to the console of a foreign page at every lost connection.
-const EMPTY = /^(when|when\/monitor\/console|fs|cbor|msgpack5|tweetnacl|crypto-js)$/;
-// Pages call and subscribe. They may neither publish nor register, so the router never answers that: 1.5 kB gzip.
-const UNUSED = [
-  ...['publish', 'register', 'unregister', 'prefix', 'log'].map((name) => new RegExp(`(?<=\nSession\\.prototype\\.${name} = function \\([^)]*\\) \\{).*?(?=\n\\};)`, 's')),
-  ...['PUBLISHED', 'PUBLISH_ERROR', 'REGISTERED', 'REGISTER_ERROR', 'UNREGISTERED', 'UNREGISTER_ERROR', 'INVOCATION'].map(
-    (name) => new RegExp(`(?<=\n {3}self\\._process_${name} = function \\(msg\\) \\{).*?(?=\n {3}\\};)`, 's'),
-  ),
-];
-const stubs = {
-  name: 'autobahn-stubs',
-  setup(api) {
-    api.onResolve({ filter: EMPTY }, ({ path }) => ({ path, namespace: 'stub' }));
-    api.onResolve({ filter: /(polyfill|log|longpoll|rawsocket|persona|cra|cryptosign|package)\.js(on)?$/ }, ({ path, importer }) =>
-      importer.includes('/autobahn/') ? { path, namespace: 'stub' } : undefined);
-    api.onLoad({ filter: /.*/, namespace: 'stub' }, ({ path }) => ({
-      contents: path.endsWith('/log.js') ? 'exports.debug = exports.warn = () => {};' : 'exports.version = ""; exports.Factory = function () {};',
-    }));
-    api.onLoad({ filter: /\/autobahn\/lib\/session\.js$/ }, async ({ path }) => {
-      let contents = await readFile(path, 'utf8');
-      for (const body of UNUSED) {
-        if (!body.test(contents)) throw new Error(`AutobahnJS is another one: nothing matches ${body}`);
-        contents = contents.replace(body, '');
-      }
-      return { contents };
-    });
-  },
-};
-
 /** @type {import('esbuild').BuildOptions} */
 const common = { bundle: true, minify: true, legalComments: 'none', charset: 'utf8', target: ['chrome123', 'firefox121', 'safari17.5'], write: false, absWorkingDir: here };
-const main = { format: 'esm', plugins: [stubs], define: { global: 'globalThis' }, external: ['./formlock-*'] };
+const main = { format: 'esm', plugins: [autobahnParts], define: { global: 'globalThis' }, external: ['./formlock-*'] };
 
 const { version } = JSON.parse(await readFile(`${here}node_modules/autobahn/package.json`, 'utf8'));
 const banner = `/* formlock, MIT. Contains AutobahnJS ${version}, MIT: see LICENSES.txt. */`;

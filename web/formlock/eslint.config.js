@@ -19,6 +19,6 @@ export default [
       'no-restricted-syntax': ['error', { selector: "AssignmentExpression[left.property.name='innerHTML']", message: 'Write text with textContent.' }],
     },
   },
-  { files: ['build.mjs', 'test/**', 'eslint.config.js'], languageOptions: { globals: globals.node } },
+  { files: ['*.mjs', 'test/**', 'eslint.config.js'], languageOptions: { globals: globals.node } },
   { files: ['formlock-ticker.js'], languageOptions: { globals: globals.worker } },
 ];
