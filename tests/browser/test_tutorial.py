@@ -77,7 +77,7 @@ def test_two_people_one_form(page_as: Visitor, application: str) -> None:
     ann.press("Edit")
     ann.sees("mine")
     bob.sees("locked", "Ann is editing.")
-    expect(bob.banner.get_by_role("button")).to_have_count(0)
+    expect(bob.banner.get_by_role("button", name="Edit")).to_have_count(0)
     expect(bob.field("amount")).not_to_be_editable()
 
     ann.field("amount").fill("130.00")

@@ -37,6 +37,7 @@ export class Binding {
     this.button = this.#findButton();
     const { signal } = this.#ending;
     stylePage(form.ownerDocument);
+    this.#note();
     /** What others save, and what is not saved here: the record and the way to it. */
     this.incoming = new Incoming(form, lock, this.#host(), signal);
     if (form.hasAttribute('claim-url')) lock.claim = (grant) => this.#claim(grant);
@@ -62,7 +63,7 @@ export class Binding {
     const same = banner === this.banner && button === this.button;
     this.banner = banner;
     this.button = button;
-    this.lock.setNote(this.form.getAttribute('lock-note') ?? this.lock.note);
+    this.#note();
     this.#hidden();
     this.#fields();
     if (!same) this.#show();
@@ -86,10 +87,15 @@ export class Binding {
   /** Ask for the lock, as the Edit button does. */
   edit() {
     this.#say('');
-    this.lock.setNote(this.form.getAttribute('lock-note') ?? this.lock.note);
+    this.#note();
     this.#enter(this.lock.lock()).catch((error) => {
       if (!(error instanceof CallError)) throw error;
     });
+  }
+
+  /** What the page wants the others to be told. */
+  #note() {
+    this.lock.setNote(this.form.getAttribute('lock-note') ?? this.lock.note);
   }
 
   /** From the banner's button the way leads into the form; from anywhere else the focus stays where it is. @param {Promise<unknown>} begun */
@@ -98,10 +104,10 @@ export class Binding {
     if (this.lock.editing && (this.banner.pressed || this.button?.contains(document.activeElement))) firstField(this.form)?.focus({ preventScroll: true });
   }
 
-  /** Editing has ended. */
-  done() {
+  /** Editing has ended. @param {{answer?: boolean}} [options] `answer`: for those who ask */
+  done(options) {
     const unsaved = this.dirty;
-    void this.lock.done();
+    void this.lock.done(options);
     this.#say(unsaved ? this.#texts.unsaved : '');
     this.incoming.ended(unsaved);
   }
@@ -140,6 +146,7 @@ export class Binding {
       texts: () => this.#texts,
       show: () => this.#show(),
       enter: (begun) => this.#enter(begun),
+      release: () => this.done({ answer: true }),
       showMine: () => this.incoming.showChanges(),
       goOn: (draft) => this.incoming.goOn(draft),
       say: (notice, good) => this.#say(notice, good),

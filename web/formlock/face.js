@@ -14,6 +14,7 @@ import { Numbers, TEXTS } from './texts-face.js';
  * @property {boolean} unsaved whether something would be lost
  * @property {() => any} texts @property {(notice: string, good?: boolean) => void} say @property {() => void} show
  * @property {() => void} edit @property {(begun: Promise<unknown>) => Promise<void>} enter go into the form when that has made it ours
+ * @property {() => void} release give it up for those who ask
  * @property {() => void} showMine @property {(draft: unknown) => void} goOn
  */
 
@@ -186,7 +187,7 @@ export class Face {
       case 'queued':
         return [button('leave', t.leave, () => void lock.leaveQueue(), false), ...(ask ? [askButton] : []), ...(take ? [takeButton] : [])];
       case 'asked':
-        return [button('release', t.release, () => this.#release(), false), button('keep', t.keep, () => this.#do('keep', lock.answer('keep', { keepMs: KEEP_MS })))];
+        return [button('release', t.release, () => this.host.release(), false), button('keep', t.keep, () => this.#do('keep', lock.answer('keep', { keepMs: KEEP_MS })))];
       case 'lost': {
         const show = this.host.unsaved ? [button('show', t.showMine, () => this.host.showMine())] : [];
         if (!held) return [button('again', t.lockAgain, () => this.host.edit(), false), ...show];
@@ -229,11 +230,6 @@ export class Face {
     this.#do('move', this.host.lock.moveHere().then(({ draft }) => {
       if (draft) this.host.goOn(draft);
     }));
-  }
-
-  #release() {
-    const { lock, unsaved } = this.host;
-    this.#do('release', lock.answer('release').then(() => this.host.say(unsaved ? this.#texts.unsaved : '')), false);
   }
 
   /** @param {string} id the button @param {Promise<unknown>} begun @param {boolean} [enter] whether it may make the form ours */

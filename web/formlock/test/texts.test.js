@@ -60,6 +60,16 @@ test('a loss says by whom, when and why, and whether text is kept (U19)', () => 
   assert.equal(shown({ name: 'lost', snapshot: HELD, lost }).when, FACE.nothingLost);
 });
 
+test('who is asked, or about to lose the form, sees who, why and for how long still (U14, U17)', () => {
+  const asks = [{ user: 'eva', name: 'Eva Lind', number: 1, note: 'Just the address' }];
+  const asked = shown({ name: 'asked', snapshot: { ...HELD, asks, answer_in_ms: 42_000 } });
+  assert.deepEqual([asked.text, asked.note, asked.buttons], ['Eva Lind would like to edit.', 'Just the address', ['release', 'keep']]);
+  assert.match(asked.when, /42/);
+  const view = shown({ name: 'mine', snapshot: HELD, handover: { by: { user: 'eva', name: 'Eva Lind' }, reason: 'urgent', until: 9000 } });
+  assert.deepEqual([view.text, view.note], ['Eva Lind is taking over.', 'urgent']);
+  assert.match(view.when, /9 sec/);
+});
+
 const ENGLISH = { ...TEXTS, ...FACE, ...LIST };
 for (const language of ['de', 'es', 'fr', 'pl']) {
   test(`${language}: every sentence is there, and none needs more than its facts (U31)`, async () => {
