@@ -6,6 +6,7 @@ Playwright keeps its pages awake and visible.
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from collections.abc import Iterator
@@ -13,7 +14,7 @@ from itertools import count
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Playwright, expect
+from playwright.sync_api import Browser, Playwright, Route, expect
 
 from tests.browser.conftest import ARGUMENTS, CHROMIUM, CSP, Tab, Visitor
 from tests.browser.openings import NOTE, Openings, overlaps, spans
@@ -21,6 +22,7 @@ from tests.browser.own_chromium import OwnChromium, OwnTab
 from tests.browser.proxy import Proxy
 from tests.support import needs
 from tests.support.node import Node
+from tests.support.tickets import by_ticket
 
 pytestmark = [pytest.mark.browser, pytest.mark.node]
 
@@ -315,6 +317,48 @@ def test_a_router_that_is_killed(brisk: Node, page_as: Visitor, form: str) -> No
     expect(ann.field("a")).to_have_value("half a sentence")
     expect(bob.banner).to_have_attribute("state", "locked", timeout=30_000)
     assert overlaps(openings(ann), openings(bob)) == []
+
+
+class Application:
+    """Gives out the tickets that the router takes at the moment."""
+
+    def __init__(self) -> None:
+        self.ticket = "the first"
+        self.asked = 0
+
+    def serve(self, route: Route) -> None:
+        self.asked += 1
+        route.fulfill(content_type="application/json", body=json.dumps({"token": self.ticket, "user": "ann", "name": "Ann"}))
+
+
+@pytest.mark.timeout(240)  # it starts a node twice
+def test_a_restart_with_other_tickets(browser: Browser, tmp_path: Path, form: str) -> None:
+    """U2, U8: after a restart the router refuses the old ticket. The page fetches another one, is let in, and still has its lock."""
+    node = Node(tmp_path / "tickets", by_ticket)
+    application = Application()
+    (node.folder / "ticket").write_text(application.ticket)
+    node.start()
+    visitor = Visitor(browser, node.url)
+    try:
+        context = visitor.context()
+        context.route("**/ticket", application.serve)
+        page = '<meta name="form-lock-token-url" content="/ticket">' + markup(form)
+        ann = visitor.html("ann", "Ann", form, page, context=context)
+        ann.lock()
+        token = ann.token
+        assert application.asked == 1
+        node.kill()
+        ann.sees("stale")
+        application.ticket = "the second"
+        (node.folder / "ticket").write_text(application.ticket)
+        node.start()
+        expect(ann.banner).to_have_attribute("state", "mine", timeout=30_000)
+        assert ann.token == token
+        assert application.asked == 2, "only when the old one was refused"
+    finally:
+        for context in visitor.contexts:
+            context.close()
+        node.stop()
 
 
 # -- the page
