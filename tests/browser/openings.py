@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-# Runs before the page's own scripts. `window.openings`: [milliseconds of the machine's clock, open] at each change, as the page itself
-# sees it; `window.states`: the states that the form was told of.
+# Runs before the page's own scripts. `window.openings`: [milliseconds of the machine's clock, open] at each change, as the page
+# itself sees it; `window.states`: the states that the form was told of.
 NOTE = """
 window.openings = []; window.states = [];
 document.addEventListener('readystatechange', () => {

@@ -1,4 +1,4 @@
-"""A Chromium of one's own, spoken to over its debugging pipe alone: Playwright keeps every page it attaches to focused and visible for ever."""
+"""A Chromium of the test's own, spoken to over its debugging pipe: Playwright keeps every page it attaches to visible for ever."""
 
 from __future__ import annotations
 

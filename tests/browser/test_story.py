@@ -53,8 +53,8 @@ def deaf_to_the_network(*tabs: Tab) -> None:
 
 
 def test_an_afternoon(node: Node, page_as: Visitor, form: str) -> None:
-    """Two who want it, three tabs, a question, a sleep, a takeover, a save of somebody else's, and a move: every page tells the truth at
-    each step, and the sentence that Ann began is in the record at the end (U7, U10-U14, U17-U19, U28, U30)."""
+    """Two who want it, three tabs, a question, a sleep, a takeover, a save of somebody else's, and a move: every page tells the
+    truth at each step, and the sentence that Ann began is in the record at the end (U7, U10-U14, U17-U19, U28, U30)."""
     # Ann edits, and has half a sentence when Bob comes and waits for his turn.
     ann = page_as.html("ann", "Ann Weber", form, invoice(form))
     ann.lock()

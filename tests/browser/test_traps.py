@@ -1,7 +1,7 @@
 """What real browsers do to a client that believes them: each line of the list of traps, in a real Chromium on a real node.
 
-A policy of seconds makes leases end while one waits for them. Sleeping, freezing and hiding happen to a Chromium of the test's own, for
-Playwright keeps its pages awake and visible.
+A policy of seconds makes leases end while one waits for them. Sleeping, freezing and hiding happen to a Chromium of the test's
+own, for Playwright keeps its pages awake and visible.
 """
 
 from __future__ import annotations
@@ -107,7 +107,8 @@ def waits(tab: Tab) -> None:
 
 def test_a_black_hole_is_never_two_people(brisk: Node, page_as: Visitor, form: str) -> None:
     """U7, U40: the line swallows everything and looks open. The next in line gets the form when the lease has ended, and by then
-    whoever had it has been shut out, by her own clock alone; back on the line she is told who has it, and her text is still there."""
+    whoever had it has been shut out, by her own clock alone; back on the line she is told who has it, and her text is still
+    there."""
     with Proxy(brisk.port) as proxy:
         ann, bob = noted(page_as, "ann", form, proxy.url), noted(page_as, "bob", form)
         ann.lock()
@@ -126,8 +127,8 @@ def test_a_black_hole_is_never_two_people(brisk: Node, page_as: Visitor, form: s
 
 
 def test_a_black_hole_with_somebody_in_line(brisk: Node, page_as: Visitor, form: str) -> None:
-    """U7, U14: with the policy that ships, a page that gives no sign of life to those who wait has 15 s until the form is the next one's,
-    far less than its lease. It tries its line often enough to have shut the fields by then."""
+    """U7, U14: with the policy that ships, a page that gives no sign of life to those who wait has 15 s until the form is the
+    next one's, far less than its lease. It tries its line often enough to have shut the fields by then."""
     form = form.replace("brisk", "shipped")
     with Proxy(brisk.port) as proxy:
         ann, bob = noted(page_as, "ann", form, proxy.url), noted(page_as, "bob", form)
@@ -142,7 +143,8 @@ def test_a_black_hole_with_somebody_in_line(brisk: Node, page_as: Visitor, form:
 
 
 def test_a_call_into_a_black_hole_ends(brisk: Node, page_as: Visitor, form: str) -> None:
-    """No call stays pending for ever: it ends with its limit, the line is given up, and the same attempt goes on with the next one."""
+    """No call stays pending for ever: it ends with its limit, the line is given up, and the same attempt goes on with the next
+    one."""
     with Proxy(brisk.port) as proxy:
         ann = noted(page_as, "ann", form, proxy.url)
         ann.sees("free")
@@ -220,8 +222,8 @@ def test_who_wakes_up_in_time_goes_on(brisk: Node, own: OwnChromium) -> None:
 
 
 def test_a_frozen_tab_loses_what_it_cannot_renew(brisk: Node, own: OwnChromium, page_as: Visitor) -> None:
-    """U1, U6: a frozen tab answers the router's pings and runs no code. Its lease ends all the same, and thawed it shows no open field
-    before it knows."""
+    """U1, U6: a frozen tab answers the router's pings and runs no code. Its lease ends all the same, and thawed it shows no open
+    field before it knows."""
     ann = own.open(f"{brisk.url}?user=ann", NOTE)
     ann.lock()
     bob = page_as("bob")
@@ -375,8 +377,8 @@ def remembering(playwright: Playwright) -> Iterator[Browser]:
 
 
 def test_somebody_else_while_the_page_was_in_the_cache(brisk: Node, remembering: Browser, page_as: Visitor, form: str) -> None:
-    """U1, U7: Ann left by a link and comes back with `history.back()`; meanwhile it is Bob's. Her fields, which the browser kept open,
-    are shut before she can type, and her text is still there."""
+    """U1, U7: Ann left by a link and comes back with `history.back()`; meanwhile it is Bob's. Her fields, which the browser kept
+    open, are shut before she can type, and her text is still there."""
     ann, bob = noted(Visitor(remembering, brisk.url), "ann", form), noted(page_as, "bob", form)
     ann.lock()
     ann.field("a").fill("half a sentence")
@@ -393,8 +395,8 @@ def test_somebody_else_while_the_page_was_in_the_cache(brisk: Node, remembering:
 
 
 def test_nothing_breaks_the_policy(page_as: Visitor, form: str) -> None:
-    """Under `default-src 'self'`, with not one word more, a whole life of a form breaks nothing: the styles, the worker, what is loaded
-    later, the dialogues."""
+    """Under `default-src 'self'`, with not one word more, a whole life of a form breaks nothing: the styles, the worker, what is
+    loaded later, the dialogues."""
     assert CSP.startswith("default-src 'self';")
     context = page_as.context()
     context.add_init_script(
@@ -425,8 +427,8 @@ def test_nothing_breaks_the_policy(page_as: Visitor, form: str) -> None:
 
 
 def test_a_closed_fieldset_stays_the_pages_own(page_as: Visitor, form: str) -> None:
-    """`fieldset.disabled` would drop fields from the form's data and throw the focus away, so the lock never uses it; and a fieldset that
-    the page itself has disabled is not opened by it."""
+    """`fieldset.disabled` would drop fields from the form's data and throw the focus away, so the lock never uses it; and a
+    fieldset that the page itself has disabled is not opened by it."""
     page = (
         f'<form form-lock="{form}"><input name="a" value="1"><fieldset disabled><input name="b" value="2"></fieldset>'
         '<fieldset><select name="c"><option>3</select></fieldset></form>'
