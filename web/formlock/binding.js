@@ -270,6 +270,7 @@ export class Binding {
 
   /** The person does something: the others see that, and when it ends. */
   #acts() {
+    this.lock.client.tick(); // after a sleep this may come before anything else: the fields shut before the key is written
     if (!this.lock.editing) return;
     clearTimeout(this.#away);
     this.lock.active(true);
@@ -300,6 +301,7 @@ export class Binding {
   /** @param {Event} event */
   #submit(event) {
     if (event.target !== this.form) return;
+    this.lock.client.tick(); // a script may submit right after a sleep
     const mine = this.lock.editing;
     if (mine && this.incoming.maySubmit()) {
       this.incoming.submitted();

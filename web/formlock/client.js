@@ -10,6 +10,11 @@ import { Uris } from './uris.js';
 
 /** A connection on which nothing was heard for so long is asked for a sign of life. */
 const HEARTBEAT_MS = 30_000;
+/**
+ * The same while the form is held. Somebody who waits for it has it 15 s (`contended_probe_ms` and `contended_grace_ms`) after a holder gave
+ * no sign of life: this, a tick and the 8 s of a call's limit are less.
+ */
+const HOLDING_MS = 5000;
 
 /**
  * @typedef {object} ClientOptions
@@ -165,7 +170,10 @@ export class FormLockClient extends EventTarget {
 
   tick() {
     for (const lock of this.#locks.values()) lock.input({ type: 'tick' });
-    if (this.joined && this.clock() - this.supervisor.heard >= this.heartbeatMs) void this.#beat();
+    if (!this.joined) return;
+    const silent = this.clock() - this.supervisor.heard;
+    if (silent >= this.heartbeatMs) void this.#beat();
+    else if (silent >= HOLDING_MS && this.locks.some(({ token }) => token !== null)) void this.supervisor.sign(this.uris.procedure('alive'));
   }
 
   /** Something to prove that the line is alive; no answer in time ends the connection (connect.js). */

@@ -52,6 +52,7 @@ export class Supervisor {
   #running = false;
   #attempts = 0;
   #refreshed = false;
+  /** @type {import('autobahn').Session | null} whose sign of life is under way */ #signing = null;
   /** Over how much time the router wants its clients to come back, in milliseconds, as it said when they joined. */
   returnMs = 0;
 
@@ -213,6 +214,15 @@ export class Supervisor {
   /** Sends a call and does not wait: the page is going away. @param {string} procedure @param {object} facts */
   send(procedure, facts) {
     if (this.#session?.isOpen) this.#session.call(procedure, [], facts).catch(() => {});
+  }
+
+  /** A sign of life from the router itself, at no cost to its workers: a page may not publish, and the refusal is the sign. @param {string} topic */
+  async sign(topic) {
+    const session = this.#session;
+    if (!session || this.#signing === session) return;
+    this.#signing = session;
+    await this.#limited(session, () => session.publish(topic, [], {}, { acknowledge: true })).catch(() => {});
+    if (this.#signing === session) this.#signing = null;
   }
 
   /** @param {string} topic @param {(facts: Record<string, unknown>) => void} handler @param {'exact' | 'prefix'} [match] @returns {Promise<() => void>} ends the subscription */

@@ -30,6 +30,8 @@
 export const BLIP_MS = 2000;
 /** Ticks come every second: a hole of this size means that the machine slept or the tab was frozen. */
 export const PAUSE_MS = 10_000;
+/** The own clock is looked at with each tick, and a busy page's ticks are late: so long before its lease ends a grant counts no more. */
+export const LATE_MS = 1500;
 /** How long to wait for the snapshot that follows a subscription before asking for it, and between two proofs while stale. */
 export const ASK_MS = 1500;
 /** While the holder's connection is interrupted: nobody is told when it is back, so ask. */
@@ -169,7 +171,7 @@ export function step(before, input, now, contest = null) {
   apply(s, input, now, effects, contest);
   contest?.settle(s, now, effects);
   const { grant } = s;
-  if (grant?.proven && now >= grant.until) doubt(s, effects);
+  if (grant?.proven && now >= grant.until - LATE_MS) doubt(s, effects);
   if (grant?.proven && s.doubt !== null && now >= s.doubt) grant.proven = false;
   if (s.link && s.askAt === null && s.snapshot?.state === 'grace') s.askAt = now + GRACE_ASK_MS;
   if (!grant) s.ending = null;
@@ -426,7 +428,7 @@ function release(s, rid, answer, effects) {
 /** @param {State} s @param {Proof} proof @param {number} sent @param {number} now @param {Effect[]} effects @param {Name | null} from */
 function hold(s, proof, sent, now, effects, from) {
   const until = sent + proof.lease_ms;
-  const proven = s.link && now < until && sent >= s.woke;
+  const proven = s.link && now < until - LATE_MS && sent >= s.woke;
   const claim = s.grant?.token === proof.token ? s.grant.claim : s.claims ? 'due' : 'done';
   const receipt = proof.receipt ?? s.grant?.receipt ?? null;
   s.grant = { token: proof.token, sent, until, renewMs: proof.renew_ms, proven, renewing: false, receipt, claim, from };

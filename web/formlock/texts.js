@@ -66,7 +66,9 @@ export function words(state, attempts, texts) {
     case 'offline':
       return { text: texts.offline, when: grant ? texts.offlineMore : undefined };
     case 'lost': {
-      const taker = state.lost?.holder?.name ?? holder;
+      // Who has it now may be another than who had it next; our own grant in the snapshot means that it is older than the loss.
+      const news = snapshot && snapshot.token !== state.lost?.token ? snapshot : null;
+      const taker = news ? news.state !== 'free' && holder : state.lost?.holder?.name;
       return taker ? { text: texts.lostTo(taker), when: texts.kept, person: taker } : { text: texts.ended, when: texts.kept };
     }
   }

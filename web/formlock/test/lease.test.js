@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
 import * as contest from '../contest.js';
-import { ASK_MS, BLIP_MS, GRACE_ASK_MS, PAUSE_MS, start, step } from '../lease.js';
+import { ASK_MS, BLIP_MS, LATE_MS, GRACE_ASK_MS, PAUSE_MS, start, step } from '../lease.js';
 
 const ANN = { user: 'ann', name: 'Ann Weber' };
 const LEASE = 90_000;
@@ -128,11 +128,11 @@ test('it is renewed in time, once, and stays mine', () => {
   assert.equal(f.state.grant.until, f.now + LEASE);
 });
 
-test('no answer to renewals: stale at the end of the lease by the own clock, never lost', () => {
+test('no answer to renewals: stale before the end of the lease by the own clock, though ticks come late; never lost', () => {
   const f = mine();
-  f.in({ type: 'tick' }, LEASE - 1000);
+  f.in({ type: 'tick' }, LEASE - LATE_MS - 1);
   assert.equal(f.name, 'mine');
-  f.in({ type: 'tick' }, 1000);
+  f.in({ type: 'tick' }, 1);
   assert.equal(f.name, 'stale');
   f.in({ type: 'tick' }, 10 * LEASE);
   assert.equal(f.name, 'stale');

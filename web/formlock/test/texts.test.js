@@ -98,3 +98,11 @@ test('numbers and times follow the language (U31)', async () => {
   assert.equal(FACE.place(3), 'You are 3rd in line.');
   assert.equal(FACE.place(11), 'You are 11th in line.');
 });
+
+test('after a loss: who has the form now is said, not who had it next (U18, U19)', () => {
+  const lost = { holder: { user: 'eva', name: 'Eva Lind' }, cause: null, by: null, reason: null, token: 1, at: 0 };
+  const text = (facts) => shown({ name: 'lost', snapshot: { ...HELD, ...facts }, lost }).text;
+  assert.equal(text({}), TEXTS.lostTo('Eva Lind'), 'nothing newer is known');
+  assert.equal(text({ holder: { user: 'bob', name: 'Bob Novak' }, token: 3 }), TEXTS.lostTo('Bob Novak'));
+  assert.equal(text({ state: 'free', holder: null, token: 3 }), TEXTS.ended);
+});

@@ -1,0 +1,148 @@
+"""One afternoon with one invoice: two people wait for Ann, Ann has two tabs and a laptop that sleeps, and nobody's work is lost."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.browser.conftest import Tab, Visitor
+from tests.support.node import Node
+
+pytestmark = [pytest.mark.browser, pytest.mark.node]
+
+
+def invoice(form: str) -> str:
+    return (
+        f'<form form-lock="{form}" update="merge" version-field="version"><input type="hidden" name="version" value="3">'
+        '<label>Amount <input name="amount" value="120.00"></label><label>Note <textarea name="note">old</textarea></label>'
+        "<button>Save</button></form>"
+    )
+
+
+def says(tab: Tab, text: str) -> None:
+    tab.page.keyboard.type(text)
+    tab.page.keyboard.press("Enter")
+
+
+def saves(tab: Tab) -> dict[str, Any]:
+    """A press on Save: what is sent. The page stays, as with an application that saves by a script."""
+    tab.page.evaluate(
+        "window.sent = new Promise((resolve) => document.forms[0].addEventListener('submit',"
+        " (event) => { event.preventDefault(); resolve(Object.fromEntries(new FormData(event.target))) }, {once: true})); null"
+    )
+    tab.page.get_by_role("button", name="Save", exact=True).click()
+    sent: dict[str, Any] = tab.page.evaluate("window.sent")
+    return sent
+
+
+def saved(tab: Tab, version: str) -> None:
+    """The application has answered: it is in its database, as this version."""
+    tab.tell(
+        "const { bindingOf } = await import('/formlock/formlock.js'); const binding = bindingOf(document.forms[0]);"
+        " binding.saved({ version: argument }); binding.done()",
+        version,
+    )
+
+
+def deaf_to_the_network(*tabs: Tab) -> None:
+    """The browser itself reports each attempt to connect while offline."""
+    for tab in tabs:
+        tab.errors[:] = [text for text in tab.errors if "ERR_INTERNET_DISCONNECTED" not in text]
+
+
+def test_an_afternoon(node: Node, page_as: Visitor, form: str) -> None:
+    """Two who want it, three tabs, a question, a sleep, a takeover, a save of somebody else's, and a move: every page tells the
+    truth at each step, and the sentence that Ann began is in the record at the end (U7, U10-U14, U17-U19, U28, U30)."""
+    # Ann edits, and has half a sentence when Bob comes and waits for his turn.
+    ann = page_as.html("ann", "Ann Weber", form, invoice(form))
+    ann.lock()
+    ann.field("note").fill("half a sentence")
+    first = int(ann.token)
+    bob = page_as.html("bob", "Bob Novak", form, invoice(form))
+    bob.sees("locked", "Ann Weber is editing.")
+    bob.press("Wait for my turn")
+    bob.sees("queued", "You are next in line.")
+
+    # She opens the invoice a second time. That tab knows that it is herself, and takes nothing from the first one.
+    second = page_as.watch(ann.page.context.new_page(), form)
+    second.page.goto(ann.page.url)
+    second.sees("locked", "You are editing this in another tab.")
+    ann.sees("mine")
+
+    # Bob asks. Her text, her focus and her caret stay while she is told; she keeps it, and he is told for how long.
+    ann.page.bring_to_front()
+    ann.field("note").focus()
+    bob.press("Ask to release")
+    says(bob, "Just the amount")
+    ann.sees("asked", "Bob Novak would like to edit.")
+    expect(ann.banner).to_contain_text("“Just the amount”")
+    expect(ann.field("note")).to_be_focused()
+    ann.page.keyboard.type(", and more")
+    ann.press("Keep 5 min more")
+    ann.sees("mine")
+    expect(bob.banner).to_contain_text("Ann Weber needs it for 5 min more.")
+
+    # Her laptop sleeps. Eva, who can't wait and may take over, does so with a reason.
+    eva = page_as.html("eva", "Eva Lind", form, invoice(form))
+    eva.sees("locked", "Ann Weber is editing.")
+    ann.page.context.set_offline(True)
+    ann.sees("offline", "Your text is kept")
+    expect(ann.field("note")).not_to_be_editable()
+    eva.press("Take over")
+    says(eva, "The customer is on the phone")
+    eva.sees("mine")
+    assert int(eva.token) > first
+    bob.sees("queued", "You are next in line.")
+
+    # Ann opens the lid: nothing of hers is open any more, in neither tab, and her text is where she left it.
+    ann.page.context.set_offline(False)
+    deaf_to_the_network(ann, second)
+    ann.sees("lost", "Eva Lind")
+    second.sees("locked", "Eva Lind is editing.")
+    expect(ann.field("note")).to_have_value("half a sentence, and more")
+    expect(ann.field("note")).not_to_be_editable()
+    assert ann.page.locator("[name=form_lock_token]").count() == 0
+    ann.press("Show my changes")
+    expect(ann.page.locator("form-lock-draft")).to_contain_text("half a sentence, and more")
+    ann.page.locator("form-lock-draft").get_by_role("button", name="Close").click()
+
+    # Eva saves. The amount follows in every page, and Ann's note, which Eva did not touch, stays hers.
+    eva.field("amount").fill("140.00")
+    assert saves(eva)["version"] == "3"
+    node.push(
+        {
+            "form": form,
+            "change_set": {"amount": ["120.00", "140.00"]},
+            "version": 4,
+            "actor": {"user": "eva", "name": "Eva Lind"},
+            "origin": eva.tell("return client.tab.id"),
+        }
+    )
+    expect(ann.field("amount")).to_have_value("140.00")
+    expect(ann.field("note")).to_have_value("half a sentence, and more")
+    saved(eva, "4")
+
+    # It is Bob's turn, without a click. He only looks at the amount, and gives it back.
+    bob.sees("mine")
+    expect(bob.field("amount")).to_have_value("140.00")
+    ann.sees("lost", "Bob Novak")
+    bob.press("Done")
+
+    # Ann takes it up again, moves to her second tab with her text, and saves there: both changes are in what is sent.
+    ann.press("Lock again")
+    ann.sees("mine")
+    expect(ann.field("note")).to_have_value("half a sentence, and more")
+    second.sees("locked", "You are editing this in another tab.")
+    second.page.bring_to_front()
+    second.press("Move here")
+    second.sees("mine")
+    ann.sees("lost", "You went on in another tab.")
+    expect(second.field("note")).to_have_value("half a sentence, and more")
+    sent = saves(second)
+    assert (sent["amount"], sent["note"], sent["version"]) == ("140.00", "half a sentence, and more", "4")
+    assert int(sent["form_lock_token"]) > int(first)
+    saved(second, "5")
+    for tab in (bob, eva, second):
+        tab.sees("free")
