@@ -1,9 +1,10 @@
-// What several want at once: standing in line, asking, taking over. Rules of lease.js, in a file of their own because most pages never
-// need them: they are loaded with formlock-acts.js, before anything of that kind is asked for, and when it happens to what we hold.
+// What several want at once: standing in line, asking, taking over, being refused; and the application's claims. Rules of lease.js, in a
+// file of their own because who only reads never needs them: they are loaded with formlock-acts.js, when the form is asked for at the
+// latest.
 //
 // Who stands in line goes on asking: over a lost connection the same attempt (`rid`) is sent again and finds its place. Its turn is a
 // grant that nobody has proved yet; one that passes is no loss, for nothing was open for it.
-import { ASK_MS, sendAsking, renew } from './lease.js';
+import { ASK_MS, release, renew, sendAsking, take } from './lease.js';
 
 /** @typedef {import('./lease.js').State} State */
 /** @typedef {import('./lease.js').Input} Input */
@@ -30,6 +31,39 @@ export function apply(s, input, now, effects) {
       s.left = null;
       return;
     }
+
+    case 'refused': {
+      if (s.asking?.rid !== input.rid) return;
+      const returned = s.asking.resume === 'return' && s.left?.token; // the person was typing here before: to them it is a loss, not a refusal
+      const passed = s.asking.number !== null;
+      const holder = input.snapshot?.holder ?? null;
+      s.asking = null;
+      if (input.snapshot && (input.snapshot.epoch !== s.epoch || input.snapshot.rev >= s.rev)) take(s, input.snapshot, now);
+      s.sameUser ||= input.sameUser;
+      if (returned) s.lost = { holder, cause: null, by: null, reason: null, token: returned, at: now };
+      if (passed) s.problem = 'turn_passed';
+      s.left = null;
+      if (!input.snapshot) effects.push({ do: 'status' });
+      return;
+    }
+
+    case 'failed':
+      if (s.asking?.rid !== input.rid) return;
+      s.asking = s.asking.line;
+      s.left = null;
+      s.problem = input.problem;
+      effects.push({ do: 'status' });
+      return;
+
+    case 'claimed':
+      if (s.grant?.token === input.token) s.grant.claim = 'done';
+      return;
+
+    case 'claim failed':
+      if (s.grant?.token !== input.token) return;
+      release(s, input.rid, false, effects);
+      s.problem = 'claim';
+      return;
 
     case 'question':
       s.question = input.number;

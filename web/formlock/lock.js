@@ -264,6 +264,7 @@ export class FormLock extends EventTarget {
 
   /** @param {import('./lease.js').Effect} effect */
   #run(effect) {
+    const { signal } = this.#leaving;
     switch (effect.do) {
       case 'status':
         void this.status();
@@ -278,24 +279,16 @@ export class FormLock extends EventTarget {
         this.client.supervisor.send(this.client.uris.procedure('leave_queue'), { form: this.form, tab: this.client.tab.id });
         return;
       case 'claim':
-        void this.#claimed(effect.token);
+        this.#act(({ claim }) => claim(this, effect.token, this.#claim, signal));
         return;
       case 'unlock':
         this.#parting = this.#unlock(effect);
     }
   }
 
-  /** @param {number} token */
-  async #claimed(token) {
-    const { signal } = this.#leaving;
-    try {
-      await this.#claim?.({ token, receipt: this.receipt, signal });
-      this.input({ type: 'claimed', token });
-    } catch (error) {
-      if (signal.aborted) return;
-      console.error('form-lock: the claim failed:', error);
-      this.input({ type: 'claim failed', token, rid: randomId() });
-    }
+  /** What only the acting half can do. Without it (it could not be loaded now) asking ends. @param {(part: typeof import('./formlock-acts.js')) => unknown} act */
+  #act(act) {
+    acts().then(act, () => this.done());
   }
 
   /** Ask the service what is true. Never rejects: what it hears goes into the state. */
@@ -317,6 +310,7 @@ export class FormLock extends EventTarget {
   async #ask({ rid, wait, take }) {
     const { tab } = this.client;
     const facts = { tab: tab.id, note: this.note, rid };
+    acts().catch(() => {}); // it is there when the answer is no
     try {
       const { value, sent } = await (take
         ? this.call('takeover', { ...facts, expected_token: take.expected, reason: take.reason }, { limitMs: TAKEOVER_MS })
@@ -326,13 +320,7 @@ export class FormLock extends EventTarget {
       if (this.#state.grant || this.#state.asking) this.#mark();
     } catch (reason) {
       if (CallError.isLine(reason)) return; // the same attempt goes on with the next connection
-      const error = CallError.from(reason);
-      const { code, facts: known } = error;
-      this.#refuse(rid, !take && code === 'lost' ? new CallError('turn_passed') : error);
-      if (take || !['form_locked', 'lost'].includes(code)) this.input({ type: 'failed', rid, problem: code });
-      else this.input({ type: 'refused', rid, snapshot: typeof known.rev === 'number' ? /** @type {any} */ (known) : null, sameUser: known.same_user === true });
-      // Our id may be a copy: a duplicated tab inherits sessionStorage. Holding nothing, we can take another without loss.
-      if (known.same_user && this.client.idle && !this.client.tabLock.locks) tab.renew();
+      this.#act(({ refused }) => refused(this, rid, take !== null, CallError.from(reason)));
     }
   }
 
@@ -422,10 +410,10 @@ export class FormLock extends EventTarget {
     }
   }
 
-  /** @param {string} rid @param {CallError} error */
-  #refuse(rid, error) {
+  /** Reject what waits for the attempt. @param {string} rid @param {CallError} error @param {boolean} passed its turn has passed */
+  refuse(rid, error, passed) {
     const mine = this.#waiting.filter((waiting) => waiting.rid === rid);
     this.#waiting = this.#waiting.filter((waiting) => waiting.rid !== rid);
-    for (const { reject } of mine) reject(error);
+    for (const { reject } of mine) reject(passed ? new CallError('turn_passed') : error);
   }
 }
