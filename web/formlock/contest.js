@@ -4,7 +4,7 @@
 //
 // Who stands in line goes on asking: over a lost connection the same attempt (`rid`) is sent again and finds its place. Its turn is a
 // grant that nobody has proved yet; one that passes is no loss, for nothing was open for it.
-import { ASK_MS, release, renew, sendAsking, take } from './lease.js';
+import { ASK_MS, attempt, release, renew, sendAsking, take } from './lease.js';
 
 /** @typedef {import('./lease.js').State} State */
 /** @typedef {import('./lease.js').Input} Input */
@@ -17,7 +17,7 @@ export function apply(s, input, now, effects) {
     case 'take over':
       if (s.grant || s.asking?.take || !s.snapshot?.token || s.snapshot.state === 'free') return;
       s.lost = s.taken = s.problem = null;
-      s.asking = { rid: input.rid, resume: null, wait: false, take: { expected: s.snapshot.token, reason: input.reason }, line: s.asking, number: null, position: 0, rev: 0 };
+      s.asking = attempt(input.rid, { take: { expected: s.snapshot.token, reason: input.reason }, line: s.asking });
       sendAsking(s, effects);
       return;
 

@@ -21,7 +21,6 @@ export class CallError extends Error {
 
   /** Whether the connection is what failed: the same may succeed on the next one. @param {unknown} reason */
   static isLine(reason) {
-    const { code } = CallError.from(reason);
-    return code === 'closed' || code === 'timeout';
+    return ['closed', 'timeout'].includes(CallError.from(reason).code);
   }
 }

@@ -183,6 +183,11 @@ function copy(asking) {
   return asking && { ...asking, line: copy(asking.line) };
 }
 
+/** @param {string} rid @param {Partial<Asking>} facts @returns {Asking} */
+export function attempt(rid, facts) {
+  return { rid, resume: null, wait: false, take: null, line: null, number: null, position: 0, rev: 0, ...facts };
+}
+
 /** Whether the person is editing, in a state of that name. @param {Name} name */
 export function holds(name) {
   return name === 'mine' || name === 'asked';
@@ -280,7 +285,7 @@ function apply(s, input, now, effects, contest) {
       if (grant) return;
       // Who has asked already, and now wants to wait, asks on.
       if (s.asking && (!input.wait || s.asking.wait)) return;
-      s.asking ??= { rid: input.rid, resume: input.resume ?? null, wait: false, take: null, line: null, number: null, position: 0, rev: 0 };
+      s.asking ??= attempt(input.rid, { resume: input.resume ?? null });
       s.asking.wait = input.wait ?? false;
       s.lost = s.taken = s.problem = null;
       s.changed = false;
@@ -346,7 +351,7 @@ function apply(s, input, now, effects, contest) {
       return;
 
     case 'came back':
-      if (s.left && !s.asking) s.asking = { rid: input.rid, resume: 'return', wait: s.left.wait, take: null, line: null, number: null, position: 0, rev: 0 };
+      if (s.left && !s.asking) s.asking = attempt(input.rid, { resume: 'return', wait: s.left.wait });
       return;
 
     default:
