@@ -71,6 +71,8 @@ export function apply(s, input, now, effects) {
 
     case 'event': {
       const asking = lineOf(s);
+      if (input.status === 'takeover') s.taken = { by: input.by ?? null, reason: input.reason ?? null };
+      if (input.status === 'ending') s.ending = now + (input.in_ms ?? 0);
       if (input.status !== 'granted' || s.grant || !input.snapshot.token) return;
       if (!asking?.wait || (asking.number !== null && asking.number !== input.number)) {
         if (!asking) effects.push({ do: 'leave queue' }); // our turn, after all was given up: the next one's

@@ -267,8 +267,6 @@ function apply(s, input, now, effects, contest) {
       }
       s.askAt = null;
       contest?.apply(s, input, now, effects);
-      if (status === 'takeover') s.taken = { by: input.by ?? null, reason: input.reason ?? null };
-      if (status === 'ending') s.ending = now + (input.in_ms ?? 0);
       take(s, snapshot, now, status === 'takeover' ? status : (input.cause ?? null));
       return;
     }

@@ -232,9 +232,7 @@ export class FormLock extends EventTarget {
       if (this.gone) unsubscribe();
       else this.#unsubscribe = unsubscribe;
       this.input({ type: 'connected', me: this.client.me, rights: this.client.rightsOn(this.form) });
-      const again = this.last !== null;
-      if (!again) this.call('updates', {}).then(({ value: { epoch, seq } }) => (this.last ??= { epoch, seq }), () => {}); // from here on none is missed
-      void this.client.updates().then((updates) => updates?.joined(this, again));
+      void this.client.updates().then((updates) => updates?.joined(this));
     } catch (error) {
       if (!CallError.isLine(error)) this.input({ type: 'denied', problem: 'denied' });
     }
