@@ -267,7 +267,7 @@ def render(root: Path, old: str) -> tuple[str, list[str]]:
         _table(packages(entry for entry in node if entry.name not in pushing)),
         "## In the browser bundle\n\n`web/formlock/dist` contains, with its notice in `LICENSES.txt`:",
         _table(packages(entry for entry in used if entry.name in direct)),
-        "What these ask for is left out of the bundle (`web/formlock/build.mjs`), and installed by npm only:",
+        "What these ask for is left out of the bundle (`web/formlock/autobahn-parts.mjs`), and installed by npm only:",
         _by_licence(packages(entry for entry in used if entry.name not in direct)),
         "## For development only\n\nPython, `requirements-dev.lock`:",
         _by_licence(packages(entry for entry in everything if entry.name not in names)),

@@ -63,12 +63,9 @@ export class FormLockClient extends EventTarget {
     this.attempts = 0;
     this.ticks = new Ticks(() => this.tick(), options.makeWorker);
     this.supervisor = new Supervisor({
-      url: options.url,
-      realm: options.realm,
+      ...options,
       login: (fresh) => this.#login(fresh),
       renewable: Boolean(options.tokenUrl),
-      limitMs: options.limitMs,
-      wait: options.wait,
       clock: this.clock,
       onUp: (welcome) => this.#up(welcome),
       onDown: (facts) => this.#down(facts),
@@ -142,7 +139,7 @@ export class FormLockClient extends EventTarget {
 
   /** The page goes away, perhaps into the back/forward cache: what is held is given back at once. Also how to end a client. */
   leave() {
-    for (const lock of this.#locks.values()) lock.leave();
+    for (const lock of this.locks) lock.leave();
     this.joined = false;
     this.#started = null;
     this.ticks.stop();
@@ -153,34 +150,44 @@ export class FormLockClient extends EventTarget {
 
   /** The page is back from the back/forward cache. */
   comeBack() {
-    for (const lock of this.#locks.values()) lock.comeBack();
+    for (const lock of this.locks) lock.comeBack();
     this.start();
   }
 
   /** The browser lost its network. The socket would look open for long: give it up now, and keep trying, for the browser may be wrong. */
   offline() {
-    for (const lock of this.#locks.values()) lock.input({ type: 'offline' });
+    this.#tell({ type: 'offline' });
     this.supervisor.restart();
   }
 
   online() {
-    for (const lock of this.#locks.values()) lock.input({ type: 'online' });
+    this.#tell({ type: 'online' });
     if (!this.joined) this.supervisor.restart({ now: true });
   }
 
   tick() {
+<<<<<<< HEAD
     for (const lock of this.#locks.values()) lock.input({ type: 'tick' });
     if (!this.joined) return;
     const silent = this.clock() - this.supervisor.heard;
     if (silent >= this.heartbeatMs) void this.#beat();
     else if (silent >= HOLDING_MS && this.locks.some(({ token }) => token !== null)) void this.supervisor.sign(this.uris.procedure('alive'));
+=======
+    this.#tell({ type: 'tick' });
+    if (this.joined && this.clock() - this.supervisor.heard >= this.heartbeatMs) void this.#beat();
+>>>>>>> size
+  }
+
+  /** @param {import('./lease.js').Input} input to all locks */
+  #tell(input) {
+    for (const lock of this.locks) lock.input(input);
   }
 
   /** Something to prove that the line is alive; no answer in time ends the connection (connect.js). */
   async #beat() {
     if (this.#beating) return;
     this.#beating = true;
-    const [lock] = this.#locks.values();
+    const [lock] = this.locks;
     // A renewal of nothing asks the service for nothing but a word.
     await (lock ? lock.status() : this.supervisor.call(this.uris.procedure('renew'), { locks: [] }).catch(() => {}));
     this.#beating = false;
@@ -201,7 +208,7 @@ export class FormLockClient extends EventTarget {
     this.attempts = 0;
     this.#claims = { ...(authid && { user: authid }), ...authextra };
     this.sessions = [String(this.supervisor.session), ...this.sessions].slice(0, 8);
-    for (const lock of this.#locks.values()) void lock.attach();
+    for (const lock of this.locks) void lock.attach();
     this.dispatchEvent(new Event('connection'));
   }
 
@@ -209,21 +216,19 @@ export class FormLockClient extends EventTarget {
   #down({ silent, denied, attempts }) {
     this.joined = false;
     this.attempts = attempts;
-    for (const lock of this.#locks.values()) {
-      lock.input({ type: 'disconnected', silent });
-      if (denied) lock.input({ type: 'denied', problem: 'denied' });
-    }
+    this.#tell({ type: 'disconnected', silent });
+    if (denied) this.#tell({ type: 'denied', problem: 'denied' });
     this.dispatchEvent(new Event('connection'));
   }
 
   /** Whether nothing the service knows, or is being told, depends on the tab's id. */
   get idle() {
-    return [...this.#locks.values()].every(({ state }) => !state.grant && !state.asking && !state.releasing);
+    return this.locks.every(({ state }) => !state.grant && !state.asking && !state.releasing);
   }
 
   /** The address of this page, to know it again after a reload. */
   page() {
-    return typeof location === 'undefined' ? '' : (location.href.split('#')[0] ?? '');
+    return globalThis.location?.href.split('#')[0] ?? '';
   }
 
   /** One call for all locks of the tab, however many of them asked for it in this turn. */
@@ -237,7 +242,7 @@ export class FormLockClient extends EventTarget {
   }
 
   async #renew() {
-    const held = [...this.#locks.values()].filter((lock) => lock.token !== null && lock.attached);
+    const held = this.locks.filter((lock) => lock.token !== null && lock.attached);
     for (const lock of held) lock.input({ type: 'renewing' });
     // One call, unless the user does something with some of them only.
     await Promise.all([null, true, false].map((busy) => this.#renewAll(held.filter((lock) => lock.busy === busy), busy)));

@@ -9,16 +9,9 @@ import autobahn from 'autobahn';
 import { CallError } from './errors.js';
 
 /** Refusals that trying again cannot change. Everything else (a router that boots, an authenticator that is away) may pass. */
-const FINAL = new Set([
-  'wamp.error.authentication_failed',
-  'wamp.error.authentication_denied',
-  'wamp.error.authorization_failed',
-  'wamp.error.not_authorized',
-  'wamp.error.no_auth_method',
-  'wamp.error.no_such_role',
-]);
+const FINAL = /^wamp\.error\.(authentication_(failed|denied)|authorization_failed|not_authorized|no_auth_method|no_such_role)$/;
 /** A worker is starting, died in mid-call, is away, or has too much to do. */
-const RETRY = new Set(['wamp.error.no_such_procedure', 'wamp.error.canceled', 'not_active', 'too_many']);
+const RETRY = ['wamp.error.no_such_procedure', 'wamp.error.canceled', 'not_active', 'too_many'];
 
 /**
  * Times of waiting before attempt 0, 1, 2, ...: full jitter below a doubling ceiling, so that clients that lost the same router come back spread out.
@@ -46,7 +39,7 @@ export class Supervisor {
   /** @type {import('autobahn').Connection | null} */ #connection = null;
   /** @type {import('autobahn').Session | null} */ #session = null;
   /** @type {ReturnType<typeof setTimeout> | undefined} */ #timer;
-  /** @type {((error: CallError) => void)[]} what to reject when the connection ends */ #pending = [];
+  /** @type {Set<(error: CallError) => void>} what to reject when the connection ends */ #pending = new Set();
   /** The present attempt: what an earlier one still brings is not heard. */
   #attempt = {};
   #running = false;
@@ -133,7 +126,7 @@ export class Supervisor {
     };
     connection.onclose = (_reason, { reason }) => {
       if (this.#connection !== connection) return true;
-      const denied = reason && FINAL.has(reason) ? reason : null;
+      const denied = reason && FINAL.test(reason) ? reason : null;
       this.#forget();
       if (denied && this.options.renewable && !this.#refreshed) {
         this.#refreshed = true; // only what refuses a fresh token refuses us
@@ -186,7 +179,7 @@ export class Supervisor {
     this.#attempt = {};
     this.#connection = null;
     this.#session = null;
-    for (const abort of this.#pending.slice()) abort(new CallError('closed'));
+    for (const abort of this.#pending) abort(new CallError('closed'));
   }
 
   /**
@@ -204,7 +197,7 @@ export class Supervisor {
         return { value: /** @type {Record<string, unknown>} */ (value), sent };
       } catch (reason) {
         const error = CallError.from(reason);
-        if (!RETRY.has(error.code) || signal?.aborted) throw error;
+        if (!RETRY.includes(error.code) || signal?.aborted) throw error;
       }
       await this.#limited(session, () => new Promise((resolve) => setTimeout(resolve, 50 + backoff(attempt, { first: 200, most: 5000 }))), Infinity);
       if (signal?.aborted) throw new CallError('ended');
@@ -256,14 +249,14 @@ export class Supervisor {
       let timer;
       const end = () => {
         clearTimeout(timer);
-        this.#pending = this.#pending.filter((other) => other !== abort);
+        this.#pending.delete(abort);
       };
       /** @param {CallError} error */
       const abort = (error) => {
         end();
         reject(error);
       };
-      this.#pending.push(abort);
+      this.#pending.add(abort);
       if (limitMs !== Infinity) {
         timer = setTimeout(() => {
           abort(new CallError('timeout'));

@@ -1,9 +1,10 @@
-// What several want at once: standing in line, asking, taking over. Rules of lease.js, in a file of their own because most pages never
-// need them: they are loaded with formlock-acts.js, before anything of that kind is asked for, and when it happens to what we hold.
+// What several want at once: standing in line, asking, taking over, being refused; and the application's claims. Rules of lease.js, in a
+// file of their own because who only reads never needs them: they are loaded with formlock-acts.js, when the form is asked for at the
+// latest.
 //
 // Who stands in line goes on asking: over a lost connection the same attempt (`rid`) is sent again and finds its place. Its turn is a
 // grant that nobody has proved yet; one that passes is no loss, for nothing was open for it.
-import { ASK_MS, sendAsking, renew } from './lease.js';
+import { ASK_MS, attempt, release, renew, sendAsking, take } from './lease.js';
 
 /** @typedef {import('./lease.js').State} State */
 /** @typedef {import('./lease.js').Input} Input */
@@ -16,7 +17,7 @@ export function apply(s, input, now, effects) {
     case 'take over':
       if (s.grant || s.asking?.take || !s.snapshot?.token || s.snapshot.state === 'free') return;
       s.lost = s.taken = s.problem = null;
-      s.asking = { rid: input.rid, resume: null, wait: false, take: { expected: s.snapshot.token, reason: input.reason }, line: s.asking, number: null, position: 0, rev: 0 };
+      s.asking = attempt(input.rid, { take: { expected: s.snapshot.token, reason: input.reason }, line: s.asking });
       sendAsking(s, effects);
       return;
 
@@ -31,12 +32,47 @@ export function apply(s, input, now, effects) {
       return;
     }
 
+    case 'refused': {
+      if (s.asking?.rid !== input.rid) return;
+      const returned = s.asking.resume === 'return' && s.left?.token; // the person was typing here before: to them it is a loss, not a refusal
+      const passed = s.asking.number !== null;
+      const holder = input.snapshot?.holder ?? null;
+      s.asking = null;
+      if (input.snapshot && (input.snapshot.epoch !== s.epoch || input.snapshot.rev >= s.rev)) take(s, input.snapshot, now);
+      s.sameUser ||= input.sameUser;
+      if (returned) s.lost = { holder, cause: null, by: null, reason: null, token: returned, at: now };
+      if (passed) s.problem = 'turn_passed';
+      s.left = null;
+      if (!input.snapshot) effects.push({ do: 'status' });
+      return;
+    }
+
+    case 'failed':
+      if (s.asking?.rid !== input.rid) return;
+      s.asking = s.asking.line;
+      s.left = null;
+      s.problem = input.problem;
+      effects.push({ do: 'status' });
+      return;
+
+    case 'claimed':
+      if (s.grant?.token === input.token) s.grant.claim = 'done';
+      return;
+
+    case 'claim failed':
+      if (s.grant?.token !== input.token) return;
+      release(s, input.rid, false, effects);
+      s.problem = 'claim';
+      return;
+
     case 'question':
       s.question = input.number;
       return;
 
     case 'event': {
       const asking = lineOf(s);
+      if (input.status === 'takeover') s.taken = { by: input.by ?? null, reason: input.reason ?? null };
+      if (input.status === 'ending') s.ending = now + (input.in_ms ?? 0);
       if (input.status !== 'granted' || s.grant || !input.snapshot.token) return;
       if (!asking?.wait || (asking.number !== null && asking.number !== input.number)) {
         if (!asking) effects.push({ do: 'leave queue' }); // our turn, after all was given up: the next one's

@@ -1,4 +1,5 @@
-// What a person does beside locking and unlocking: takes over, moves the work here, asks, answers, hands over, looks at drafts. Loaded with the first of these.
+// What a person does beside locking and unlocking: takes over, moves the work here, asks, answers, hands over, looks at drafts. And what may
+// follow when the form is asked for: a refusal, a claim. Loaded with the first of these, while the service answers.
 import { randomId } from './tab.js';
 
 export * as contest from './contest.js';
@@ -61,6 +62,29 @@ export async function draft(lock, token, { signal } = {}) {
 /** @param {FormLock} lock @param {number} [token] @param {Patience} [options] @returns {Promise<number>} */
 export async function forgetDraft(lock, token, { signal } = {}) {
   return (await call(lock, 'forget_draft', token === undefined ? {} : { token }, signal)).value.forgotten;
+}
+
+/** The service says no. @param {FormLock} lock @param {string} rid @param {boolean} taking @param {import('./errors.js').CallError} error */
+export function refused(lock, rid, taking, error) {
+  const { code, facts } = error;
+  const { client } = lock;
+  lock.refuse(rid, error, !taking && code === 'lost');
+  if (taking || !['form_locked', 'lost'].includes(code)) lock.input({ type: 'failed', rid, problem: code });
+  else lock.input({ type: 'refused', rid, snapshot: typeof facts.rev === 'number' ? /** @type {any} */ (facts) : null, sameUser: facts.same_user === true });
+  // Our id may be a copy: a duplicated tab inherits sessionStorage. Holding nothing, we can take another without loss.
+  if (facts.same_user && client.idle && !client.tabLock.locks) client.tab.renew();
+}
+
+/** @param {FormLock} lock @param {number} token @param {import('./lock.js').Claim | null} tell @param {AbortSignal} signal */
+export async function claim(lock, token, tell, signal) {
+  try {
+    await tell?.({ token, receipt: lock.receipt, signal });
+    lock.input({ type: 'claimed', token });
+  } catch (error) {
+    if (signal.aborted) return;
+    console.error('form-lock: the claim failed:', error);
+    lock.input({ type: 'claim failed', token, rid: randomId() });
+  }
 }
 
 /** @param {FormLock} lock @param {Patience} [options] @returns {AsyncGenerator<Readonly<import('./lease.js').State>, void>} */

@@ -15,9 +15,10 @@ export class Updates {
     this.client = client;
   }
 
-  /** After every subscription of the form. @param {FormLock} lock @param {boolean} again it was subscribed before, and may have missed some */
-  joined(lock, again) {
-    if (again) void this.#of(lock).joined();
+  /** After every subscription of the form. @param {FormLock} lock */
+  joined(lock) {
+    if (lock.last) void this.#of(lock).joined(); // it was subscribed before, and may have missed some
+    else lock.call('updates', {}).then(({ value: { epoch, seq } }) => (lock.last ??= { epoch, seq }), () => {}); // from here on none is missed
     void this.#listen(bulkOf(this.client, lock.form));
   }
 

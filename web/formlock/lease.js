@@ -24,7 +24,7 @@
 // Where the application claims a grant in its own database (`claims`), `mine` comes after the claim: what the fields show must be read
 // behind it (docs/explanation/late-saves.md).
 //
-// Line, questions and takeovers have their rules in contest.js; where those are loaded, they are given to `step`.
+// Line, questions, takeovers, refusals and claims have their rules in contest.js; where those are loaded, they are given to `step`.
 
 /** How long a lost connection may go unnoticed by the person. Far below the 10 s for which the service keeps even a contended lock. */
 export const BLIP_MS = 2000;
@@ -185,6 +185,11 @@ function copy(asking) {
   return asking && { ...asking, line: copy(asking.line) };
 }
 
+/** @param {string} rid @param {Partial<Asking>} facts @returns {Asking} */
+export function attempt(rid, facts) {
+  return { rid, resume: null, wait: false, take: null, line: null, number: null, position: 0, rev: 0, ...facts };
+}
+
 /** Whether the person is editing, in a state of that name. @param {Name} name */
 export function holds(name) {
   return name === 'mine' || name === 'asked';
@@ -264,8 +269,6 @@ function apply(s, input, now, effects, contest) {
       }
       s.askAt = null;
       contest?.apply(s, input, now, effects);
-      if (status === 'takeover') s.taken = { by: input.by ?? null, reason: input.reason ?? null };
-      if (status === 'ending') s.ending = now + (input.in_ms ?? 0);
       take(s, snapshot, now, status === 'takeover' ? status : (input.cause ?? null));
       return;
     }
@@ -282,7 +285,7 @@ function apply(s, input, now, effects, contest) {
       if (grant) return;
       // Who has asked already, and now wants to wait, asks on.
       if (s.asking && (!input.wait || s.asking.wait)) return;
-      s.asking ??= { rid: input.rid, resume: input.resume ?? null, wait: false, take: null, line: null, number: null, position: 0, rev: 0 };
+      s.asking ??= attempt(input.rid, { resume: input.resume ?? null });
       s.asking.wait = input.wait ?? false;
       s.lost = s.taken = s.problem = null;
       s.changed = false;
@@ -307,29 +310,6 @@ function apply(s, input, now, effects, contest) {
       return;
     }
 
-    case 'refused': {
-      if (s.asking?.rid !== input.rid) return;
-      const returned = s.asking.resume === 'return' && s.left?.token; // the person was typing here before: to them it is a loss, not a refusal
-      const passed = s.asking.number !== null;
-      const holder = input.snapshot?.holder ?? null;
-      s.asking = null;
-      if (input.snapshot && (input.snapshot.epoch !== s.epoch || input.snapshot.rev >= s.rev)) take(s, input.snapshot, now);
-      s.sameUser ||= input.sameUser;
-      if (returned) s.lost = { holder, cause: null, by: null, reason: null, token: returned, at: now };
-      if (passed) s.problem = 'turn_passed';
-      s.left = null;
-      if (!input.snapshot) effects.push({ do: 'status' });
-      return;
-    }
-
-    case 'failed':
-      if (s.asking?.rid !== input.rid) return;
-      s.asking = s.asking.line;
-      s.left = null;
-      s.problem = input.problem;
-      effects.push({ do: 'status' });
-      return;
-
     case 'renewing':
       if (grant) grant.renewing = true;
       return;
@@ -340,16 +320,6 @@ function apply(s, input, now, effects, contest) {
 
     case 'renewed':
       if (grant?.token === input.grant.token) hold(s, input.grant, input.sent, now, effects, grant.from);
-      return;
-
-    case 'claimed':
-      if (grant?.token === input.token) grant.claim = 'done';
-      return;
-
-    case 'claim failed':
-      if (grant?.token !== input.token) return;
-      release(s, input.rid, false, effects);
-      s.problem = 'claim';
       return;
 
     case 'renewal lost':
@@ -381,7 +351,7 @@ function apply(s, input, now, effects, contest) {
       return;
 
     case 'came back':
-      if (s.left && !s.asking) s.asking = { rid: input.rid, resume: 'return', wait: s.left.wait, take: null, line: null, number: null, position: 0, rev: 0 };
+      if (s.left && !s.asking) s.asking = attempt(input.rid, { resume: 'return', wait: s.left.wait });
       return;
 
     default:
@@ -417,7 +387,7 @@ export function sendAsking(s, effects) {
 }
 
 /** Give back what is held. @param {State} s @param {string} rid @param {boolean} answer to those who ask @param {Effect[]} effects */
-function release(s, rid, answer, effects) {
+export function release(s, rid, answer, effects) {
   if (!s.grant) return;
   s.releasing = { token: s.grant.token, rid, answer };
   s.grant = null;
@@ -455,7 +425,7 @@ function lose(s, holder, cause, now) {
 }
 
 /** A newer public state. @param {State} s @param {Snapshot} snapshot @param {number} now @param {string | null} [cause] */
-function take(s, snapshot, now, cause = null) {
+export function take(s, snapshot, now, cause = null) {
   const { grant, releasing } = s;
   s.epoch = snapshot.epoch;
   s.rev = snapshot.rev;

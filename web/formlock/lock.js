@@ -52,7 +52,7 @@ async function acts() {
 export class FormLock extends EventTarget {
   /** @type {Readonly<State>} */ #state;
   /** @type {(() => void) | null} */ #unsubscribe = null;
-  /** @type {{rid: string, resolve(): void, reject(error: unknown): void}[]} */ #waiting = [];
+  /** @type {Set<{rid: string, resolve(): void, reject(error: unknown): void}>} */ #waiting = new Set();
   /** @type {Promise<void> | null} the last unlock's call */ #parting = null;
   #asking = false;
   /** The last update that we know of. @type {import('./formlock-updates.js').Mark | null} */
@@ -232,9 +232,7 @@ export class FormLock extends EventTarget {
       if (this.gone) unsubscribe();
       else this.#unsubscribe = unsubscribe;
       this.input({ type: 'connected', me: this.client.me, rights: this.client.rightsOn(this.form) });
-      const again = this.last !== null;
-      if (!again) this.call('updates', {}).then(({ value: { epoch, seq } }) => (this.last ??= { epoch, seq }), () => {}); // from here on none is missed
-      void this.client.updates().then((updates) => updates?.joined(this, again));
+      void this.client.updates().then((updates) => updates?.joined(this));
     } catch (error) {
       if (!CallError.isLine(error)) this.input({ type: 'denied', problem: 'denied' });
     }
@@ -264,6 +262,7 @@ export class FormLock extends EventTarget {
 
   /** @param {import('./lease.js').Effect} effect */
   #run(effect) {
+    const { signal } = this.#leaving;
     switch (effect.do) {
       case 'status':
         void this.status();
@@ -278,24 +277,16 @@ export class FormLock extends EventTarget {
         this.client.supervisor.send(this.client.uris.procedure('leave_queue'), { form: this.form, tab: this.client.tab.id });
         return;
       case 'claim':
-        void this.#claimed(effect.token);
+        this.#act(({ claim }) => claim(this, effect.token, this.#claim, signal));
         return;
       case 'unlock':
         this.#parting = this.#unlock(effect);
     }
   }
 
-  /** @param {number} token */
-  async #claimed(token) {
-    const { signal } = this.#leaving;
-    try {
-      await this.#claim?.({ token, receipt: this.receipt, signal });
-      this.input({ type: 'claimed', token });
-    } catch (error) {
-      if (signal.aborted) return;
-      console.error('form-lock: the claim failed:', error);
-      this.input({ type: 'claim failed', token, rid: randomId() });
-    }
+  /** What only the acting half can do. Without it (it could not be loaded now) asking ends. @param {(part: typeof import('./formlock-acts.js')) => unknown} act */
+  #act(act) {
+    acts().then(act, () => this.done());
   }
 
   /** Ask the service what is true. Never rejects: what it hears goes into the state. */
@@ -316,23 +307,18 @@ export class FormLock extends EventTarget {
   /** @param {{rid: string, wait: boolean, take: {expected: number, reason: string} | null}} effect */
   async #ask({ rid, wait, take }) {
     const { tab } = this.client;
-    const facts = { tab: tab.id, note: this.note, rid };
+    const asked = { tab: tab.id, note: this.note, rid };
+    acts().catch(() => {}); // it is there when the answer is no
     try {
       const { value, sent } = await (take
-        ? this.call('takeover', { ...facts, expected_token: take.expected, reason: take.reason }, { limitMs: TAKEOVER_MS })
-        : this.call('lock', { ...facts, ...(wait && { wait }), ...(this.#mode && { mode: this.#mode }) }));
-      if (value.event === 'queued') this.input({ type: 'queued', rid, number: value.number, position: value.position, rev: value.rev });
-      else this.input({ type: 'granted', rid, sent, grant: /** @type {any} */ (value) });
+        ? this.call('takeover', { ...asked, expected_token: take.expected, reason: take.reason }, { limitMs: TAKEOVER_MS })
+        : this.call('lock', { ...asked, ...(wait && { wait }), ...(this.#mode && { mode: this.#mode }) }));
+      const facts = /** @type {any} */ (value);
+      this.input(facts.event === 'queued' ? { ...facts, type: 'queued', rid } : { type: 'granted', rid, sent, grant: facts });
       if (this.#state.grant || this.#state.asking) this.#mark();
     } catch (reason) {
       if (CallError.isLine(reason)) return; // the same attempt goes on with the next connection
-      const error = CallError.from(reason);
-      const { code, facts: known } = error;
-      this.#refuse(rid, !take && code === 'lost' ? new CallError('turn_passed') : error);
-      if (take || !['form_locked', 'lost'].includes(code)) this.input({ type: 'failed', rid, problem: code });
-      else this.input({ type: 'refused', rid, snapshot: typeof known.rev === 'number' ? /** @type {any} */ (known) : null, sameUser: known.same_user === true });
-      // Our id may be a copy: a duplicated tab inherits sessionStorage. Holding nothing, we can take another without loss.
-      if (known.same_user && this.client.idle && !this.client.tabLock.locks) tab.renew();
+      this.#act(({ refused }) => refused(this, rid, take !== null, CallError.from(reason)));
     }
   }
 
@@ -344,7 +330,7 @@ export class FormLock extends EventTarget {
       return;
     }
     try {
-      const { value } = await (answer ? this.call('answer', { ...facts, answer: 'release' }) : this.call('unlock', { ...facts, leaving, rid }));
+      const { value } = await this.call(answer ? 'answer' : 'unlock', { ...facts, ...(answer ? { answer: 'release' } : { leaving, rid }) });
       this.input({ type: 'unlocked', rid, rev: value.rev ?? null });
     } catch (reason) {
       if (!CallError.isLine(reason)) this.input({ type: 'unlocked', rid, rev: null }); // it is not ours any more: as wanted
@@ -365,7 +351,7 @@ export class FormLock extends EventTarget {
 
   /** @param {Record<string, any>} facts */
   #event(facts) {
-    const { status, cause, by, reason, number, in_ms } = facts;
+    const { status } = facts;
     if (this.gone) return;
     if (status === 'updated') {
       // Without the part that keeps them in order nobody knows what it was: look again.
@@ -373,7 +359,7 @@ export class FormLock extends EventTarget {
     }
     else if (status === 'probe') this.input({ type: 'probe' });
     else if (typeof facts.rev === 'number') {
-      this.input({ type: 'event', status, cause, by, reason, number, in_ms, snapshot: /** @type {any} */ (facts) });
+      this.input(/** @type {any} */ ({ ...facts, type: 'event', snapshot: facts }));
       this.fire(status, facts);
       if (!contest && this.token !== null && (facts.asks || facts.handover)) void acts().then(() => this.status()); // others want what we hold
     }
@@ -402,30 +388,33 @@ export class FormLock extends EventTarget {
         return;
       }
       const waiting = { rid: input.rid, resolve, reject };
-      this.#waiting.push(waiting);
+      this.#waiting.add(waiting);
       signal?.addEventListener('abort', () => {
-        if (!this.#waiting.includes(waiting)) return;
-        this.#waiting = this.#waiting.filter((other) => other !== waiting);
+        if (!this.#waiting.delete(waiting)) return;
         reject(signal.reason);
-        if (!this.#waiting.length) void this.done(); // nobody wants it any more
+        if (!this.#waiting.size) void this.done(); // nobody wants it any more
       }, { once: true });
       this.input(input);
     });
   }
 
   #settle() {
-    if (!this.#waiting.length) return;
     const { asking, grant, problem } = this.#state;
-    if (this.editing) for (const { resolve } of this.#waiting.splice(0)) resolve();
-    else if (problem === 'denied' || (!asking && !grant)) {
-      for (const { reject } of this.#waiting.splice(0)) reject(new CallError(problem ?? 'ended', 'Asking for the form has ended'));
+    const over = this.editing || problem === 'denied' || (!asking && !grant);
+    if (!over) return;
+    for (const { resolve, reject } of this.#waiting) {
+      if (this.editing) resolve();
+      else reject(new CallError(problem ?? 'ended', 'Asking for the form has ended'));
     }
+    this.#waiting.clear();
   }
 
-  /** @param {string} rid @param {CallError} error */
-  #refuse(rid, error) {
-    const mine = this.#waiting.filter((waiting) => waiting.rid === rid);
-    this.#waiting = this.#waiting.filter((waiting) => waiting.rid !== rid);
-    for (const { reject } of mine) reject(error);
+  /** Reject what waits for the attempt. @param {string} rid @param {CallError} error @param {boolean} passed its turn has passed */
+  refuse(rid, error, passed) {
+    for (const waiting of this.#waiting) {
+      if (waiting.rid !== rid) continue;
+      this.#waiting.delete(waiting);
+      waiting.reject(passed ? new CallError('turn_passed') : error);
+    }
   }
 }

@@ -16,8 +16,8 @@ export class Ticks {
   start() {
     if (this.#worker || this.#timer !== null) return;
     try {
-      if (!this.makeWorker) throw new Error('no worker wanted');
-      this.#worker = this.makeWorker();
+      this.#worker = this.makeWorker?.() ?? null;
+      if (!this.#worker) return this.#plain();
       this.#worker.onmessage = () => this.tick();
       this.#worker.onerror = (event) => {
         event.preventDefault();

@@ -14,7 +14,7 @@ function form() {
   let now = 1000;
   let state = start(now);
   const tell = (input, at) => {
-    const result = step(state, input, at);
+    const result = step(state, input, at, contest);
     state = result.state;
     return result.effects;
   };
