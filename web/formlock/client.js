@@ -166,16 +166,11 @@ export class FormLockClient extends EventTarget {
   }
 
   tick() {
-<<<<<<< HEAD
-    for (const lock of this.#locks.values()) lock.input({ type: 'tick' });
+    this.#tell({ type: 'tick' });
     if (!this.joined) return;
     const silent = this.clock() - this.supervisor.heard;
     if (silent >= this.heartbeatMs) void this.#beat();
     else if (silent >= HOLDING_MS && this.locks.some(({ token }) => token !== null)) void this.supervisor.sign(this.uris.procedure('alive'));
-=======
-    this.#tell({ type: 'tick' });
-    if (this.joined && this.clock() - this.supervisor.heard >= this.heartbeatMs) void this.#beat();
->>>>>>> size
   }
 
   /** @param {import('./lease.js').Input} input to all locks */
