@@ -70,7 +70,8 @@ lint: $(VENV)/dev $(WEB)/node_modules/.installed bench/node_modules/.installed
 test: lint servers
 	cd $(WEB) && npm run --silent test
 	cd $(WEB) && npm run --silent build && git diff --exit-code --stat -- dist
-	$(BIN)/python -m pytest
+	# Two at a time, whole files: most of the time tests wait for processes that they have started.
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 bench: $(VENV)/dev bench/node_modules/.installed
 	$(BIN)/python -m bench
