@@ -170,7 +170,7 @@ export class FormLockClient extends EventTarget {
     if (!this.joined) return;
     const silent = this.clock() - this.supervisor.heard;
     if (silent >= this.heartbeatMs) void this.#beat();
-    else if (silent >= HOLDING_MS && this.locks.some(({ token }) => token !== null)) void this.supervisor.sign(this.uris.procedure('alive'));
+    else if (silent >= HOLDING_MS && this.locks.some(({ token }) => token !== null)) void this.supervisor.sign(`${this.uris.prefix}.alive`);
   }
 
   /** @param {import('./lease.js').Input} input to all locks */

@@ -209,12 +209,12 @@ export class Supervisor {
     if (this.#session?.isOpen) this.#session.call(procedure, [], facts).catch(() => {});
   }
 
-  /** A sign of life from the router itself, at no cost to its workers: a page may not publish, and the refusal is the sign. @param {string} topic */
-  async sign(topic) {
+  /** A sign of life from the router itself, at no cost to its workers: it refuses what no page may call, and the refusal is the sign. @param {string} procedure */
+  async sign(procedure) {
     const session = this.#session;
     if (!session || this.#signing === session) return;
     this.#signing = session;
-    await this.#limited(session, () => session.publish(topic, [], {}, { acknowledge: true })).catch(() => {});
+    await this.#limited(session, () => session.call(procedure, [], {})).catch(() => {});
     if (this.#signing === session) this.#signing = null;
   }
 

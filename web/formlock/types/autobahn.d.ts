@@ -18,7 +18,6 @@ declare module 'autobahn' {
     readonly id: number;
     readonly isOpen: boolean;
     call(procedure: string, args: unknown[], kwargs: object): Promise<unknown>;
-    publish(topic: string, args: unknown[], kwargs: object, options: { acknowledge: true }): Promise<unknown>;
     subscribe(topic: string, handler: (args: unknown[], kwargs: Record<string, unknown>) => void, options?: { match: string }): Promise<Subscription>;
   }
   export interface ConnectionOptions {
