@@ -70,8 +70,15 @@ lint: $(VENV)/dev $(WEB)/node_modules/.installed bench/node_modules/.installed
 test: lint servers
 	cd $(WEB) && npm run --silent test
 	cd $(WEB) && npm run --silent build && git diff --exit-code --stat -- dist
-	# Two at a time, whole files: most of the time tests wait for processes that they have started.
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target test-pages test-rest
+
+# Side by side, since most of the time tests wait for processes that they have started. Apart, since Playwright leaves an event loop running.
+.PHONY: test-pages test-rest
+test-pages:
+	$(BIN)/python -m pytest tests/browser
+
+test-rest:
+	$(BIN)/python -m pytest --ignore tests/browser
 
 bench: $(VENV)/dev bench/node_modules/.installed
 	$(BIN)/python -m bench

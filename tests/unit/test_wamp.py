@@ -162,7 +162,7 @@ def test_missing_credentials_are_made_once(tmp_path: Path) -> None:
     assert made["locks"] != made["bridge"]
     make_credentials(tmp_path)
     assert {name: read_credential(tmp_path, name) for name in made} == made
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["bridge", "locks", "receipts"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["bridge", "http", "locks", "receipts"]
 
 
 def test_failures_say_why() -> None:
