@@ -139,6 +139,8 @@ class Visitor:
             )
 
         context.route(f"{self.url}test.html", serve)
+        # What a page answers to a submit names no icon, and the browser asks for one at any time after.
+        context.route("**/favicon.ico", lambda route: route.fulfill(status=204))
         tab = self.watch(context.new_page(), form)
         tab.page.goto(f"{self.url}test.html")
         return tab
