@@ -145,7 +145,7 @@ class Visitor:
 
 
 def is_wrong(message: ConsoleMessage) -> bool:
-    """What a test answers to a submit names no icon: the browser asks for one at any time after, and Playwright can't answer that."""
+    """What answers a test's submit names no icon: the browser asks for one at any time after, which Playwright can't answer."""
     return message.type in ("error", "warning") and not message.location["url"].endswith("/favicon.ico")
 
 
