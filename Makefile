@@ -70,18 +70,8 @@ lint: $(VENV)/dev $(WEB)/node_modules/.installed bench/node_modules/.installed
 test: lint servers
 	cd $(WEB) && npm run --silent test
 	cd $(WEB) && npm run --silent build && git diff --exit-code --stat -- dist
-	@$(MAKE) --no-print-directory --jobs=3 --output-sync=target test-pages test-nodes test-rest
-
-# Side by side, since most of the time tests wait for processes that they have started. Apart, since Playwright leaves an event loop running.
-.PHONY: test-pages test-nodes test-rest
-test-pages:
-	$(BIN)/python -m pytest --durations 15 tests/browser
-
-test-nodes:
-	$(BIN)/python -m pytest --durations 15 tests/node tests/faults tests/languages
-
-test-rest:
-	$(BIN)/python -m pytest --durations 15 --ignore tests/browser --ignore tests/node --ignore tests/faults --ignore tests/languages
+	# Two files at a time: most of the time tests wait for processes that they have started.
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --durations 15
 
 bench: $(VENV)/dev bench/node_modules/.installed
 	$(BIN)/python -m bench

@@ -23,7 +23,8 @@ from tests.support.node import free_port
 FORM = "com.example.form.invoice.42"
 OTHER = "com.example.form.invoice.43"
 WITHIN_S = 20.0
-TIMEOUT_S = 0.5
+# Longer than it is by default: a quarter of it is the disk's, and in CI other tests keep the disk busy.
+TIMEOUT_S = 2.0
 # Given to a slow machine, beside the bound that is tested.
 SLACK_S = 3.0
 
@@ -48,7 +49,7 @@ def spool(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def pusher(address: str, spool: Path) -> Iterator[ReliablePusher]:
-    with ReliablePusher(address, spool=spool) as pusher:
+    with ReliablePusher(address, spool=spool, timeout_ms=round(TIMEOUT_S * 1_000)) as pusher:
         yield pusher
 
 
@@ -164,7 +165,7 @@ def test_silent(pusher: ReliablePusher, bridge: FakeBridge) -> None:
     began = time.monotonic()
     for n in range(1, 100):
         assert pusher.push(FORM, version=n) is Outcome.SPOOLED
-    # Waiting each time would be 37 s.
+    # Waiting each time would be two and a half minutes.
     assert time.monotonic() - began < SLACK_S
     bridge.doing = bridge.take
     assert pusher.flush(WITHIN_S)
@@ -216,16 +217,17 @@ def test_always_late(address: str, spool: Path, bridge: FakeBridge) -> None:
 
     bridge.doing = slow
     bridge.start()
-    waited = 0
+    pushed = waited = 0
     with ReliablePusher(address, spool=spool, timeout_ms=60) as pusher:
         limit = time.monotonic() + 2.0
         while time.monotonic() < limit:
             began = time.monotonic()
             pusher.push(FORM)
             waited += time.monotonic() - began > 0.04
+            pushed += 1
             time.sleep(0.001)
-    # Without resting it would be some thirty.
-    assert 0 < waited < 12
+    # Without resting it would be each of them.
+    assert 0 < waited < pushed / 2
 
 
 def test_dies_before_the_answer(pusher: ReliablePusher, bridge: FakeBridge) -> None:
@@ -484,7 +486,7 @@ def test_broken_file(
 def test_moved_under_a_writer(spool: Path) -> None:
     """A process whose file was moved away by another one goes on in the file that is there now."""
     ours = Spool(spool)
-    pusher = ReliablePusher("tcp://127.0.0.1:1", spool=spool)
+    pusher = ReliablePusher("tcp://127.0.0.1:1", spool=spool, timeout_ms=5_000)
     assert pusher.push(FORM, version=0)
     spool.rename(spool.with_name("moved"))
     assert pusher.push(FORM, version=1)

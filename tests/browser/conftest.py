@@ -31,13 +31,14 @@ CSP = "default-src 'self'; frame-ancestors 'self'; base-uri 'none'; form-action 
 _numbers = itertools.count(1)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def playwright() -> Iterator[Playwright]:
+    """Not for the session: it leaves an event loop running, and what comes after this file may want one of its own."""
     with sync_playwright() as running:
         yield running
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser(playwright: Playwright) -> Iterator[Browser]:
     browser = playwright.chromium.launch(executable_path=needs(CHROMIUM), args=ARGUMENTS)
     yield browser

@@ -62,6 +62,9 @@ class OwnFirefox:
     def goto(self, url: str) -> None:
         self.say("browsingContext.navigate", context=self._context, url=url, wait="complete")
 
+    def reload(self) -> None:
+        self.say("browsingContext.reload", context=self._context, wait="complete")
+
     def value(self, expression: str) -> Any:
         """What the expression is, or will be once its promise has come: anything that JSON knows."""
         wrapped = f"Promise.resolve({expression}).then((value) => JSON.stringify(value ?? null))"

@@ -40,7 +40,7 @@ def test_firefox_and_chromium_side_by_side(node: Node, firefox: OwnFirefox, page
     token = firefox.value("document.querySelector('[name=form_lock_token]').value")
     assert firefox.value("document.querySelector('[name=amount]').readOnly") is False
     assert firefox.value("document.querySelector('form-lock').shadowRoot.adoptedStyleSheets.length") == 1
-    firefox.value("location.reload()")
+    firefox.reload()
     firefox.sees("mine")
     assert firefox.value("document.querySelector('[name=form_lock_token]').value") == token
     firefox.value(CLICK)
