@@ -27,6 +27,15 @@ PROGRAMS = [block.text for block in SHOWN if block.language == "python" and "Fla
 START_WITHIN_S = 30
 
 
+@pytest.fixture(scope="module")
+def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
+    """The reader's own, just started: nobody else edits its invoice 42."""
+    node = Node(tmp_path_factory.mktemp("tutorial"))
+    node.start()
+    yield node
+    node.stop()
+
+
 @pytest.fixture
 def application(node: Node, tmp_path: Path) -> Iterator[str]:
     """The tutorial's last program, running."""

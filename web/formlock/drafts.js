@@ -47,11 +47,12 @@ export class DraftKeeper {
     addEventListener('pagehide', () => this.#soon(), { signal });
     lock.addEventListener('change', () => this.#changed(), { signal });
     lock.addEventListener('handover', () => lock.token !== null && void this.#handIn({ always: true }), { signal });
-    lock.unsaved = () => this.forService();
+    const unsaved = () => this.forService();
+    lock.unsaved ??= unsaved; // a page that has its own way keeps it
     signal.addEventListener('abort', () => {
       this.#soon();
       this.#panel?.remove();
-      lock.unsaved = null;
+      if (lock.unsaved === unsaved) lock.unsaved = null;
     });
     this.#changed();
     if (incoming.dirty && incoming.base) this.#later();

@@ -8,6 +8,7 @@
 /** Of a page's client. */
 export class Updates {
   /** @type {WeakMap<FormLock, Feed>} */ #feeds = new WeakMap();
+  /** Subscribed, and the connection ended before the bridge said where it is. @type {WeakSet<FormLock>} */ #unsure = new WeakSet();
   /** By topic; with the session in which it was subscribed. @type {Map<string, {feed: Feed, session: number | null}>} */ #bulks = new Map();
 
   /** @param {import('./client.js').FormLockClient} client */
@@ -18,8 +19,19 @@ export class Updates {
   /** After every subscription of the form. @param {FormLock} lock */
   joined(lock) {
     if (lock.last) void this.#of(lock).joined(); // it was subscribed before, and may have missed some
-    else lock.call('updates', {}).then(({ value: { epoch, seq } }) => (lock.last ??= { epoch, seq }), () => {}); // from here on none is missed
+    else void this.#begin(lock);
     void this.#listen(bulkOf(this.client, lock.form));
+  }
+
+  /** From here on none is missed. A connection that ends before it is known where the bridge is leaves a gap of unknown size. @param {FormLock} lock */
+  async #begin(lock) {
+    try {
+      const { epoch, seq } = (await lock.call('updates', {})).value;
+      lock.last ??= { epoch, seq };
+      if (this.#unsure.delete(lock)) lock.fire('updated', { form: lock.form, epoch, seq, missed: true });
+    } catch (error) {
+      if (isLine(error)) this.#unsure.add(lock);
+    }
   }
 
   /** @param {FormLock} lock @param {Update} update */
@@ -77,6 +89,11 @@ export class Updates {
 /** The topic of changes of many records of a form's type. @param {import('./client.js').FormLockClient} client @param {string} form */
 function bulkOf({ uris }, form) {
   return `${uris.formsOf(uris.nameOf(form).split('.')[0])}*`;
+}
+
+/** Whether the connection is what failed. Not CallError's own: this part would bring that with it. @param {any} error */
+function isLine({ code }) {
+  return code === 'closed' || code === 'timeout';
 }
 
 /** The updates of one topic. */
@@ -148,8 +165,8 @@ export class Feed {
       this.at.last = { epoch, seq };
       if (epoch !== since.epoch || (!complete && seq > since.seq)) this.tell({ form: this.topic, epoch, seq, missed: true });
       else for (const update of updates) this.tell(update);
-    } catch (/** @type {any} */ error) {
-      lost = error.code === 'closed' || error.code === 'timeout'; // then the next subscription asks, from the same number on
+    } catch (error) {
+      lost = isLine(error); // then the next subscription asks, from the same number on
       const [first] = this.#early;
       if (!lost && first?.epoch !== undefined && first.seq !== undefined) {
         this.at.last = { epoch: first.epoch, seq: first.seq }; // nobody can say: take what came

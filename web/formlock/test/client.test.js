@@ -246,6 +246,16 @@ test('what was reported while the line was down is told when it is back, in orde
   assert.deepEqual(await told(), ['a', 'b', 'c', 'end']);
 });
 
+test('a line that breaks before the bridge has said where it is: the form may have changed (U38)', limit, async () => {
+  router.hook = (procedure) => (procedure.endsWith('.updates') ? 'silent' : undefined);
+  const client = makeClient('ann');
+  const { told } = await listener(client);
+  await interrupted(client, () => router.update(FORM, { id: 'b' }));
+  await new Promise((resolve) => client.form(FORM).addEventListener('updated', resolve, { once: true }));
+  router.update(FORM, { id: 'c' });
+  assert.deepEqual(await told(), ['missed', 'c', 'end']);
+});
+
 test('a page that was left and came back is told what it missed', limit, async () => {
   const client = makeClient('ann');
   const { told } = await listener(client);
