@@ -332,7 +332,8 @@ try:
         held.check()
         print("believed")
 except Lost as lost:
-    print("lost", lost.facts["holder"]["user"])
+    holder = lost.facts.get("holder") or {}
+    print("lost", holder.get("user", lost.facts.get("cause")))
 """
 
 
@@ -377,7 +378,8 @@ async def test_a_script_that_was_stopped(quick_node: Node, form: str) -> None:
         await deferLater(reactor, STOOD_STILL_MS / 1000)
         process.send_signal(signal.SIGCONT)
         said, _ = await aside(lambda: process.communicate(timeout=60))
-        assert said.decode().split() == ["lost", "bob"]
+        # Whose it is now is known to whom the service has answered; a line that is slow to come back leaves its own clock to say it.
+        assert said.decode().split() in (["lost", "bob"], ["lost", "not_renewed"])
     finally:
         process.kill()
         process.communicate()
