@@ -67,6 +67,7 @@ def test_two_people_one_invoice(invoices: Invoices, query: str) -> None:
     number = 31 if query else 32
     ann, bob = invoices.form("ann", number), invoices.form("bob", number, query=query)
     bob.sees("free")
+    expect(bob.page.get_by_text("has not loaded")).to_be_hidden()
     bob.page.evaluate("window.same = true")
     ann.lock()
     bob.sees("locked", "Ann Weber is editing")

@@ -47,9 +47,11 @@ def test_a_duplicated_tab_has_an_id_of_its_own(page_as: Visitor, form: str) -> N
 def test_work_moves_to_another_tab_with_its_unsaved_text(page_as: Visitor, form: str) -> None:
     """The tab moved to has the lock and the other tab's text; the other one is told who has it now: oneself (U11)."""
     ann = page_as.html("ann", "Ann", form, markup(form))
+    ann.sees("free")
+    # The page's own way, and so not that of the drafts, which are loaded with the lock.
+    ann.tell("lock.unsaved = () => ({ a: document.forms[0].elements.a.value })")
     ann.lock()
     ann.field("a").fill("half a sentence")
-    ann.tell("lock.unsaved = () => ({ a: document.forms[0].elements.a.value })")
     here = page_as.watch(ann.page.context.new_page(), form)
     here.page.goto(ann.page.url)
     here.sees("locked", "You are editing this in another tab.")

@@ -8,7 +8,6 @@
 /** Of a page's client. */
 export class Updates {
   /** @type {WeakMap<FormLock, Feed>} */ #feeds = new WeakMap();
-  /** Subscribed, and the connection ended before the bridge said where it is. @type {WeakSet<FormLock>} */ #unsure = new WeakSet();
   /** By topic; with the session in which it was subscribed. @type {Map<string, {feed: Feed, session: number | null}>} */ #bulks = new Map();
 
   /** @param {import('./client.js').FormLockClient} client */
@@ -18,20 +17,8 @@ export class Updates {
 
   /** After every subscription of the form. @param {FormLock} lock */
   joined(lock) {
-    if (lock.last) void this.#of(lock).joined(); // it was subscribed before, and may have missed some
-    else void this.#begin(lock);
+    void this.#of(lock).joined();
     void this.#listen(bulkOf(this.client, lock.form));
-  }
-
-  /** From here on none is missed. A connection that ends before it is known where the bridge is leaves a gap of unknown size. @param {FormLock} lock */
-  async #begin(lock) {
-    try {
-      const { epoch, seq } = (await lock.call('updates', {})).value;
-      lock.last ??= { epoch, seq };
-      if (this.#unsure.delete(lock)) lock.fire('updated', { form: lock.form, epoch, seq, missed: true });
-    } catch (error) {
-      if (isLine(error)) this.#unsure.add(lock);
-    }
   }
 
   /** @param {FormLock} lock @param {Update} update */
@@ -99,6 +86,8 @@ function isLine({ code }) {
 /** The updates of one topic. */
 export class Feed {
   /** @type {Update[] | null} those that come while the missed ones are asked for */ #early = null;
+  /** Whether a connection has ended before the bridge said where it is: a gap of unknown size. */
+  #unsure = false;
 
   /**
    * @param {string} topic
@@ -117,15 +106,17 @@ export class Feed {
 
   /** The first time it asks only where the bridge is, later what was missed meanwhile. */
   async joined() {
-    if (this.at.last) {
+    if (this.at.last && !this.#unsure) {
       await this.#catchUp();
       return;
     }
     try {
       const { epoch, seq } = await this.ask(null);
       this.at.last ??= { epoch, seq };
-    } catch {
-      // nobody can say: what comes is taken as it comes
+      if (this.#unsure) this.tell({ form: this.topic, epoch, seq, missed: true });
+      this.#unsure = false;
+    } catch (error) {
+      if (isLine(error)) this.#unsure = true; // else nobody can say: what comes is taken as it comes
     }
   }
 

@@ -256,6 +256,23 @@ test('a line that breaks before the bridge has said where it is: the form may ha
   assert.deepEqual(await told(), ['missed', 'c', 'end']);
 });
 
+test('an update that is heard before the bridge has said where it is does not hide what came before it (U38)', limit, async () => {
+  const silent = (procedure) => (procedure.endsWith('.updates') ? 'silent' : undefined);
+  router.hook = silent;
+  const client = makeClient('ann');
+  const { lock, told } = await listener(client);
+  router.drop();
+  await new Promise((resolve) => client.addEventListener('connection', resolve, { once: true }));
+  router.update(FORM, { id: 'a' });
+  const before = router.calls.length;
+  await router.called('updates', before);
+  router.update(FORM, { id: 'b' });
+  await new Promise((resolve) => lock.addEventListener('updated', resolve, { once: true }));
+  await interrupted(client, () => {});
+  await new Promise((resolve) => lock.addEventListener('updated', resolve, { once: true }));
+  assert.deepEqual(await told(), ['b', 'missed', 'end']);
+});
+
 test('a page that was left and came back is told what it missed', limit, async () => {
   const client = makeClient('ann');
   const { told } = await listener(client);
