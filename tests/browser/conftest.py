@@ -92,6 +92,15 @@ class Tab:
             {"form": self.form, "argument": argument},
         )
 
+    def until(self, condition: str) -> None:
+        """Wait until the expression, of the page and of its `client` and `lock`, is true. Playwright's own wait_for_function has the
+        page evaluate a string at each look but the first, which the pages' security policy forbids."""
+        self.tell(
+            "for (const start = Date.now(); !(" + condition + "); await new Promise((go) => setTimeout(go, 10)))"
+            " if (Date.now() - start > 10_000) throw new Error(`never: ${argument}`);",
+            condition,
+        )
+
 
 @dataclass
 class Visitor:

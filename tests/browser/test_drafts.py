@@ -399,7 +399,8 @@ def test_another_tab_goes_on_with_the_text(page_as: Visitor, form: str) -> None:
     first, second = page_as.html("ann", "Ann", form, record(form)), page_as.html("ann", "Ann", form, record(form, amount="140.00"))
     first.lock()
     first.field("note").fill("half a sentence")
-    text = first.tell("while (!lock.unsaved?.()) await new Promise((go) => setTimeout(go, 5)); return lock.unsaved()")
+    first.until("lock.unsaved?.()")
+    text = first.tell("return lock.unsaved()")
     second.tell(
         "const { bindingOf } = await import('/formlock/formlock.js'); bindingOf(document.forms[0]).incoming.goOn(argument)", text
     )

@@ -376,7 +376,7 @@ def test_the_page_may_ask_itself(bob: Editing) -> None:
     )
     tab.field("amount").fill("150.00")
     bob.saves({"amount": ("120.00", "140.00")})
-    tab.page.wait_for_function("window.asked")
+    tab.until("window.asked")
     assert tab.page.evaluate("window.asked.conflicts.map(({name, old, theirs, mine}) => [name, old, theirs, mine])") == [
         ["amount", "120.00", "140.00", "150.00"]
     ]

@@ -135,7 +135,7 @@ def test_a_page_without_forms_never_connects(page_as: Visitor, form: str) -> Non
     tab.page.route("**/test.html", lambda route: route.fulfill(content_type="text/html", body=HEAD + "<form></form>"))
     tab.page.context.grant_permissions(["local-network-access"])
     tab.page.goto(f"{page_as.url}test.html")
-    tab.page.wait_for_function("Boolean(customElements.get('form-lock'))")
+    tab.page.evaluate("customElements.whenDefined('form-lock').then(() => null)")
     assert sockets == []
     tab.page.evaluate("form => document.forms[0].setAttribute('form-lock', form)", form)
     tab.sees("free")

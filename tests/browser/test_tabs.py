@@ -55,9 +55,7 @@ def test_work_moves_to_another_tab_with_its_unsaved_text(page_as: Visitor, form:
     here = page_as.watch(ann.page.context.new_page(), form)
     here.page.goto(ann.page.url)
     here.sees("locked", "You are editing this in another tab.")
-    here.page.wait_for_function(
-        "async (form) => (await import('/formlock/formlock.js')).pageClient().form(form).state.otherTab", arg=form
-    )
+    here.until("lock.state.otherTab")
     assert here.tell("return lock.moveHere()") == {"draft": {"a": "half a sentence"}}
     here.sees("mine")
     ann.sees("lost")
@@ -90,7 +88,7 @@ def test_a_page_from_the_back_forward_cache_lets_go_of_its_id(page_as: Visitor, 
     held = "navigator.locks.query().then(({ held }) => held.filter(({ name }) => name.startsWith('formlock.')).length)"
     assert ann.page.evaluate(held) == 1
     ann.tell("client.leave()")
-    ann.page.wait_for_function(f"async () => (await {held}) === 0")
+    ann.until(f"(await {held}) === 0")
     ann.tell("client.comeBack()")
     ann.sees("mine")
     assert ann.page.evaluate(held) == 1

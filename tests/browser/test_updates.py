@@ -158,7 +158,7 @@ def test_what_was_reported_while_offline_is_not_missed(node: Node, page_as: Visi
     bob = page_as.html("bob", "Bob", form, record(form))
     bob.sees("free")
     # It knows where the bridge is: what comes later is brought in by itself; before, only that something may have changed.
-    bob.page.wait_for_function("async (form) => (await import('/formlock/formlock.js')).pageClient().form(form).last", arg=form)
+    bob.until("lock.last")
     bob.page.context.set_offline(True)
     bob.sees("offline")
     node.push({"form": form, "change_set": {"amount": ["120.00", "140.00"]}, "representation": {"amount": "140.00"}})
