@@ -78,15 +78,6 @@ def post(node: Keyed, message: dict[str, Any], secret: str) -> tuple[int, Any]:
         connection.close()
 
 
-def logged(node: Node, line: str) -> str:
-    """The log, as soon as it has this: the router collects it from its workers."""
-    limit = time.monotonic() + WITHIN_MS / 1000
-    while line not in (log := node.log_path.read_text()):
-        assert time.monotonic() < limit, log[-3000:]
-        time.sleep(0.05)
-    return log
-
-
 @ensureDeferred
 async def test_all_ways(node: Keyed) -> None:
     """U38: what comes by the acknowledged ways is numbered together, told in order, and known again when it is repeated."""
@@ -115,6 +106,6 @@ async def test_refused(node: Keyed) -> None:
     status, said = await deferToThread(post, node, {"form": FORM + "2"}, node.shop.http_secret)
     assert (status, said["error"]) == (400, "no_id")
     assert (await deferToThread(post, node, {"form": FORM + "2", "id": "1"}, "wrong" * 8))[0] == 401
-    log = await deferToThread(logged, node, "bridge.refused reason=wrong_signature")
+    log = await deferToThread(node.logged, "bridge.refused reason=wrong_signature")
     assert re.search(r"bridge.rejected reason=not_allowed form=com.example.form.payroll.1 .*key=shop", log)
     assert node.shop.http_secret not in log

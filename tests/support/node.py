@@ -21,6 +21,7 @@ import yaml
 ROOT = Path(__file__).parents[2]
 START_WITHIN_S = 90
 STOP_WITHIN_S = 20
+LOGGED_WITHIN_S = 20
 
 
 def free_port() -> int:
@@ -110,6 +111,14 @@ class Node:
     def log(self) -> str:
         """All that the node has printed."""
         return self.log_path.read_text(errors="replace") if self.log_path.exists() else ""
+
+    def logged(self, line: str) -> str:
+        """The log, as soon as it has this: the node collects it from its workers a moment later."""
+        limit = time.monotonic() + LOGGED_WITHIN_S
+        while line not in (log := self.log()):
+            assert time.monotonic() < limit, f"no {line!r} within {LOGGED_WITHIN_S} s:\n{log[-3000:]}"
+            time.sleep(0.05)
+        return log
 
     def pids(self) -> dict[str, int]:
         """The processes by worker: controller, router, locks, bridge."""
