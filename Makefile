@@ -1,6 +1,6 @@
 # Form lock: everything a newcomer runs. Each target installs what it lacks.
 #
-#   make run     the node on http://127.0.0.1:8080/ (embedded defaults, no other server)
+#   make run     the node on http://127.0.0.1:8080/ (embedded defaults, no other server); `make run LOG=all` with all of Crossbar's log
 #   make test    everything that is checked
 #   make lint    style, types, import rules and generated pages only
 #   make bench   what things cost, beside Socket.IO in memory; about three minutes
@@ -17,7 +17,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 run: $(VENV)/run
 	@$(BIN)/python tools/check_ports.py
-	@exec $(BIN)/crossbar start
+	@exec $(BIN)/python tools/run.py $(LOG)
 
 # -- what targets need
 

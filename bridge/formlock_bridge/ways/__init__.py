@@ -28,7 +28,7 @@ class Ways:
     """- `received`: takes each message. A way back is used once, in any order: a client hears in the order that it expects
     - `refused`: hears of who was not let in (`unknown_key`, `handshake_failed`, `handshake_ended`, `not_accepted`,
       `too_many_connections`, `wrong_time`, `wrong_signature`, `too_large`), and of answers that nobody takes (`unanswerable`)
-    - `told`: hears of the keys: `bridge.keys` (who is let in now), `bridge.wrong_key_file`, `bridge.http_closed`
+    - `told`: hears of the keys: `bridge.keys` (who is let in now), `bridge.wrong_key_file`, `bridge.without_http`
     """
 
     def __init__(self, listening: Listening, clock: Clock, received: Received, refused: Refused, told: Told) -> None:
@@ -105,7 +105,7 @@ class Ways:
             self._bind(acknowledged, "acknowledged", self._listening.acknowledged, keys)
         if self._listening.http is not None:
             if self._book is None:
-                self._told("bridge.http_closed", {"why": f"there are no keys in {self._listening.keys}"})
+                self._told("bridge.without_http", {"info": "it needs keys, and nobody has made any (formlock keys init)"})
             else:
                 self._http = HttpWay(self._posted, self._book.by_name, self._refused)
                 self._http.listen(*self._listening.http)
