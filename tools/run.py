@@ -2,9 +2,9 @@
 
     run.py [all]
 
-Crossbar tells every step of its own start and every connection: hundreds of lines before anything is ready, and two for each page. It has
-one level for its lines and for ours, so its own options can't tell them apart. `all` shows everything. Warnings and errors go another
-way (the standard error), which is left as it is.
+Crossbar tells every step of its own start and every connection: hundreds of lines before anything is ready, and two for each page.
+It has one level for its lines and for ours, so its own options can't tell them apart. `all` shows everything. Warnings and errors go
+another way (the standard error), which is left as it is.
 """
 
 from __future__ import annotations
