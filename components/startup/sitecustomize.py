@@ -8,6 +8,7 @@ wait until the router listens before it imports anything.
 import gc
 import os
 import socket
+import sys
 import time
 
 WAIT_AT_MOST_S = 30
@@ -16,6 +17,9 @@ WAIT_AT_MOST_S = 30
 gc.disable()
 
 _path = os.environ.get("FORMLOCK_IMPORT_AFTER")
+if _path and "--cbdir" in sys.orig_argv:
+    # Crossbar goes into the node's folder only later: until then this is the folder that the node was started in.
+    _path = os.path.join(sys.orig_argv[sys.orig_argv.index("--cbdir") + 1], _path)
 _limit = time.monotonic() + WAIT_AT_MOST_S
 while _path and time.monotonic() < _limit:
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as _probe:
