@@ -15,7 +15,7 @@ WITHIN_S = 20
 
 
 def test_the_router_is_found_in_the_folder_of_the_node(tmp_path: Path) -> None:
-    """`make run` starts the node from above its folder: a worker that waits for the router's socket goes on as soon as it is there."""
+    """`make run` starts the node from above its folder: a worker that waits for the router goes on as soon as it is there."""
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     environment = {**os.environ, "PYTHONPATH": str(ROOT / "components/startup"), "FORMLOCK_IMPORT_AFTER": "router.sock"}
