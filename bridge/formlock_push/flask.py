@@ -16,6 +16,8 @@ from formlock_push.scope import Middleware, act, ask
 from formlock_push.verify import Receipt, Verifier
 
 RECEIPT = "form_lock_receipt"
+# Of a page that saves by a script, and not as a form.
+RECEIPT_HEADER = "X-Form-Lock-Receipt"
 
 Actor = Mapping[str, str] | str | None
 
@@ -52,7 +54,7 @@ class FormLock:
             app.before_request(self._ask)
 
     def receipt(self, form: str, *, user: str | None = None) -> Receipt:
-        """The receipt that this request has posted, verified for this form and for whoever is logged in (or `user`).
+        """The receipt that this request has posted, or has as a header, verified for this form and whoever is logged in (or `user`).
 
         From here on what the request changes is told as its tab's work, so that this tab alone is not told of its own save (U13).
         Raises InvalidReceipt; OSError or ValueError when the key can't be read, which is the operator's fault.
@@ -63,7 +65,8 @@ class FormLock:
             user = self._user() if self._user is not None else None
             if user is None:
                 raise RuntimeError("Nobody is logged in, and a receipt is somebody's.")
-        receipt = self._verifier.verify(request.form.get(RECEIPT), form=form, user=user)
+        said = request.form.get(RECEIPT) or request.headers.get(RECEIPT_HEADER)
+        receipt = self._verifier.verify(said, form=form, user=user)
         act(origin=receipt.tab)
         return receipt
 

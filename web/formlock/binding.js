@@ -114,8 +114,8 @@ export class Binding {
   }
 
   /**
-   * The page has saved what the fields hold now: it is the record.
-   * @param {{id?: string, version?: string | number}} [facts] the update's id and the record's version, if the application answered with them
+   * The page has saved what the fields hold now: it is the record. With `submitted` it is what they held at the last submit.
+   * @param {{id?: string, version?: string | number, submitted?: boolean}} [facts] the update's id and the record's version, if the application answered with them
    */
   saved(facts) {
     this.incoming.saved(facts);

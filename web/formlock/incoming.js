@@ -83,16 +83,20 @@ export class Incoming {
   }
 
   /**
-   * The page has saved what the fields hold now: it is the record. `id`: of the update that the backend will report of it, `version`: of
-   * the record, for the `version-field`.
-   * @param {{id?: string, version?: string | number}} [facts]
+   * The page has saved what the fields hold now, or what they held at the last submit (`submitted`): it is the record. `id`: of the
+   * update that the backend will report of it, `version`: of the record, for the `version-field`.
+   * @param {{id?: string, version?: string | number, submitted?: boolean}} [facts]
    */
-  saved({ id, version } = {}) {
-    this.submission = { values: valuesIn(this.form), base: this.base, at: this.lock.client.clock(), id: id ?? null };
-    this.base = valuesIn(this.form);
-    this.#follower?.forget();
+  saved({ id, version, submitted } = {}) {
+    // The update may have been faster than the answer to the save: then what was submitted is the record already.
+    const sent = submitted ? this.submission : { values: valuesIn(this.form), base: this.base };
+    if (sent) {
+      this.submission = { ...sent, at: this.lock.client.clock(), id: id ?? null };
+      this.base = { ...sent.values };
+      this.#follower?.forget();
+    }
     if (version !== undefined) setVersion(this.form, version, this.base);
-    this.withDrafts((keeper) => keeper.clear());
+    this.withDrafts((keeper) => void keeper.keep());
   }
 
   /**

@@ -14,19 +14,21 @@ from formlock_push.scope import act
 from formlock_push.verify import Receipt, Verifier
 
 FIELD = "form_lock_receipt"
+# Of a page that saves by a script, and not as a form.
+HEADER = "X-Form-Lock-Receipt"
 
 
 def receipt_of(request: HttpRequest, form: str, *, user: str | None = None) -> Receipt:
-    """The receipt that was posted, verified for this form and for whoever is logged in (or `user`).
+    """The receipt that was posted, or came as a header, verified for this form and for whoever is logged in (or `user`).
 
     From here on what the request changes is told as its tab's work, so that this tab alone is not told of its own save (U13). A tab
-    is believed only by its receipt: a header could name anybody's. Raises InvalidReceipt; OSError or ValueError when the key can't
+    is believed only by its receipt: a mere name could be anybody's. Raises InvalidReceipt; OSError or ValueError when the key can't
     be read, which is the operator's fault.
     """
     if user is None:
         user = request.user.get_username()
     receipt = _verifier(conf.read(getattr(settings, "FORMLOCK", None)).receipt_key).verify(
-        request.POST.get(FIELD), form=form, user=user
+        request.POST.get(FIELD) or request.headers.get(HEADER), form=form, user=user
     )
     act(origin=receipt.tab)
     return receipt
