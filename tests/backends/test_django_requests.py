@@ -56,10 +56,11 @@ def test_request(sent: Sent) -> None:
 
 
 def test_receipt(sent: Sent) -> None:
-    """U13: the tab that saves is the one that its receipt names."""
+    """U13: the tab that saves is the one that its receipt names, which is posted or sent as a header."""
     receipt = Signer("k" * 43).sign("com.example.form.invoice.1", Owner("ann", "tab-1"), 1, round(time.time() * 1000), 90_000)
     Client().post("/change", {"form_lock_receipt": receipt})
-    assert sent[0].origin == "tab-1"
+    Client().post("/change", "{}", content_type="application/json", headers={"X-Form-Lock-Receipt": receipt})
+    assert [update.origin for update in sent] == ["tab-1", "tab-1"]
 
 
 def test_streamed(sent: Sent) -> None:

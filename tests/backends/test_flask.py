@@ -62,15 +62,16 @@ def test_who(app: Flask, asked: list[str]) -> None:
 
 
 def test_receipt(app: Flask) -> None:
-    """U13: the tab is the receipt's; a receipt of somebody else is none."""
+    """U13: the tab is the receipt's, posted or sent as a header; a receipt of somebody else is none."""
     client = app.test_client()
 
-    def post(user: str) -> str:
-        receipt = Signer(KEY).sign(FORM, Owner(user, "tab-1"), 1, round(time.time() * 1000), 90_000)
-        return client.post("/saved", data={"form_lock_receipt": receipt}).text
+    def receipt(user: str) -> str:
+        return Signer(KEY).sign(FORM, Owner(user, "tab-1"), 1, round(time.time() * 1000), 90_000)
 
-    assert post("ann") == repr(Acting(origin="tab-1", actor={"user": "ann", "name": "Ann"}))
-    assert post("bob") == "user"
+    taken = repr(Acting(origin="tab-1", actor={"user": "ann", "name": "Ann"}))
+    assert client.post("/saved", data={"form_lock_receipt": receipt("ann")}).text == taken
+    assert client.post("/saved", json={}, headers={"X-Form-Lock-Receipt": receipt("ann")}).text == taken
+    assert client.post("/saved", data={"form_lock_receipt": receipt("bob")}).text == "user"
     assert client.post("/saved").text == "missing"
 
 

@@ -2,13 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shlex
-import signal
-import socket
-import subprocess
-import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,15 +9,15 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.browser.conftest import Tab, Visitor
+from tests.browser.shown import started
 from tests.docs.markdown import blocks
 from tests.docs.test_examples import with_addresses
-from tests.support.node import ROOT, Node, free_port
+from tests.support.node import ROOT, Node
 
 pytestmark = [pytest.mark.browser, pytest.mark.node]
 
 SHOWN = blocks(ROOT / "docs/tutorial/lock-your-first-form.md")
 PROGRAMS = [block.text for block in SHOWN if block.language == "python" and "Flask(" in block.text]
-START_WITHIN_S = 30
 
 
 @pytest.fixture(scope="module")
@@ -40,31 +33,8 @@ def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
 def application(node: Node, tmp_path: Path) -> Iterator[str]:
     """The tutorial's last program, running."""
     (tmp_path / "first_form.py").write_text(with_addresses(PROGRAMS[-1], node), encoding="utf-8")
-    command = shlex.split(next(block.text for block in SHOWN if block.language == "sh"))
-    assert command[:2] == ["PYTHONPATH=bridge", ".venv/bin/flask"]
-    port = free_port()
-    with (
-        (tmp_path / "flask.log").open("wb") as log,
-        subprocess.Popen(
-            [sys.executable, "-m", "flask", *command[2:], "--port", str(port)],
-            cwd=tmp_path,
-            env={**os.environ, "PYTHONPATH": str(ROOT / "bridge")},
-            stdout=log,
-            stderr=subprocess.STDOUT,
-        ) as process,
-    ):
-        limit = time.monotonic() + START_WITHIN_S
-        while not listens(port):
-            if process.poll() is not None or time.monotonic() > limit:
-                pytest.fail((tmp_path / "flask.log").read_text())
-            time.sleep(0.05)
-        yield f"http://127.0.0.1:{port}/"
-        process.send_signal(signal.SIGINT)
-
-
-def listens(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
+    with started(next(block.text for block in SHOWN if block.language == "sh"), tmp_path) as url:
+        yield url
 
 
 def opened(page_as: Visitor, application: str, user: str) -> Tab:
