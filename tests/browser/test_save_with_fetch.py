@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Route, expect
+from playwright.sync_api import APIResponse, Route, expect
 
 from tests.browser.conftest import Tab, Visitor
 from tests.browser.shown import started
@@ -57,6 +57,44 @@ def said(tab: Tab, text: str) -> None:
     expect(tab.page.locator("output")).to_have_text(text)
 
 
+class Held:
+    """Ann's first save is on its way for as long as the test wants; later ones go through. `answered`: it has reached the
+    application, and its answer is what is on its way."""
+
+    def __init__(self, tab: Tab, *, answered: bool = False) -> None:
+        self._answered = answered
+        self._routes: list[Route] = []
+        self._answers: list[APIResponse] = []
+        tab.page.route("**/invoice/42?user=ann", self._serve)
+
+    def _serve(self, route: Route) -> None:
+        if self._routes:
+            route.continue_()
+            return
+        self._routes.append(route)
+        if self._answered:
+            self._answers.append(route.fetch())
+
+    def go(self) -> None:
+        if self._answered:
+            self._routes[0].fulfill(response=self._answers[0])
+        else:
+            self._routes[0].continue_()
+
+
+def ask(tab: Tab, script: str) -> Any:
+    """What the script, a function's body, says of the page's `binding`. The package comes from the node, not the page's host."""
+    return tab.page.evaluate(
+        "async () => { const { bindingOf } = await import(document.querySelector('script').src);"
+        f" const binding = bindingOf(document.forms[0]); {script} }}"
+    )
+
+
+def dirty(tab: Tab) -> bool:
+    found: bool = ask(tab, "return binding.dirty")
+    return found
+
+
 def test_a_save_by_a_script(two: tuple[Tab, Tab]) -> None:
     """U13, U21: what is not mine is not sent. What is saved counts as the record, ends the lock without a new page, and is everybody
     else's news."""
@@ -89,14 +127,12 @@ def test_a_save_by_a_script(two: tuple[Tab, Tab]) -> None:
 def test_typed_while_it_was_on_its_way(two: tuple[Tab, Tab]) -> None:
     """U30: whoever goes on typing while a save is on its way goes on editing, and the next save has that, over the right version."""
     ann, bob = two
-    held: list[Route] = []
-    ann.page.route("**/invoice/42?user=ann", held.append)
+    held = Held(ann)
     ann.field("amount").fill("140.00")
     with ann.page.expect_request("**/invoice/42?user=ann"):
         save(ann)
     ann.field("note").fill("half a sentence")
-    ann.page.unroute("**/invoice/42?user=ann")
-    held[0].continue_()
+    held.go()
     said(ann, "Saved.")
     ann.sees("mine")
     expect(bob.field("amount")).to_have_value("140.00")
@@ -114,18 +150,18 @@ def test_typed_while_it_was_on_its_way(two: tuple[Tab, Tab]) -> None:
 def test_the_update_is_faster_than_the_answer(two: tuple[Tab, Tab]) -> None:
     """U30: the news of one's own save may come before its answer: what was typed since is unsaved all the same."""
     ann, bob = two
-    held: list[tuple[Route, Any]] = []
-    ann.page.route("**/invoice/42?user=ann", lambda route: held.append((route, route.fetch())))
-    ann.tell("window.heard = new Promise((heard) => lock.addEventListener('saved', heard, { once: true })).then(() => true)")
+    held = Held(ann, answered=True)
+    ask(
+        ann,
+        "window.heard = new Promise((go) => binding.lock.addEventListener('saved', () => go(true), { once: true })); return null",
+    )
     ann.field("amount").fill("140.00")
     with ann.page.expect_request("**/invoice/42?user=ann"):
         save(ann)
     expect(bob.field("amount")).to_have_value("140.00")
     assert ann.page.evaluate("window.heard")
     ann.field("note").fill("half a sentence")
-    ann.page.unroute("**/invoice/42?user=ann")
-    route, response = held[0]
-    route.fulfill(response=response)
+    held.go()
     said(ann, "Saved.")
     ann.sees("mine")
     assert dirty(ann)
@@ -135,8 +171,7 @@ def test_the_update_is_faster_than_the_answer(two: tuple[Tab, Tab]) -> None:
 def test_a_save_that_is_late(two: tuple[Tab, Tab]) -> None:
     """U14, U19: a save of whoever has lost the form meanwhile is refused, though its receipt is still good, and the text stays."""
     ann, bob = two
-    held: list[Route] = []
-    ann.page.route("**/invoice/42?user=ann", held.append)
+    held = Held(ann)
     ann.field("note").fill("half a sentence")
     with ann.page.expect_request("**/invoice/42?user=ann"):
         save(ann)
@@ -144,8 +179,7 @@ def test_a_save_that_is_late(two: tuple[Tab, Tab]) -> None:
     bob.page.keyboard.press("Enter")
     bob.sees("mine")
     ann.sees("lost", "bob")
-    ann.page.unroute("**/invoice/42?user=ann")
-    held[0].continue_()
+    held.go()
     said(ann, "Not saved: somebody else has had this invoice since.")
     expect(ann.field("note")).to_have_value("half a sentence")
     ann.errors[:] = [text for text in ann.errors if "status of 409" not in text]
@@ -153,8 +187,3 @@ def test_a_save_that_is_late(two: tuple[Tab, Tab]) -> None:
     save(bob)
     said(bob, "Saved.")
     expect(bob.field("note")).to_have_value("")
-
-
-def dirty(tab: Tab) -> bool:
-    found: bool = tab.tell("const { bindingOf } = await import('/formlock/formlock.js'); return bindingOf(document.forms[0]).dirty")
-    return found
