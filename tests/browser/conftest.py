@@ -161,6 +161,10 @@ def is_wrong(message: ConsoleMessage) -> bool:
 
 @pytest.fixture
 def page_as(node: Node, browser: Browser) -> Iterator[Visitor]:
+    yield from visits(node, browser)
+
+
+def visits(node: Node, browser: Browser) -> Iterator[Visitor]:
     visitor = Visitor(browser, node.url)
     yield visitor
     errors = [f"{tab.form}: {text}" for tab in visitor.tabs for text in tab.errors]
@@ -182,3 +186,20 @@ def screenshots(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = Path(folder) if folder else tmp_path_factory.getbasetemp() / "screenshots"
     path.mkdir(parents=True, exist_ok=True)
     return path
+
+
+@pytest.fixture(scope="module")
+def patient(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
+    """A node whose takeovers wait for the old holder's page."""
+    node = Node(tmp_path_factory.mktemp("patient"))
+    policy = node.folder / "policy.toml"
+    policy.write_text(policy.read_text() + '\n[forms.test]\nhandover = "20 s"\n')
+    node.start()
+    yield node
+    node.stop()
+
+
+@pytest.fixture
+def patiently(patient: Node, browser: Browser) -> Iterator[Visitor]:
+    """As `page_as`, at that node."""
+    yield from visits(patient, browser)

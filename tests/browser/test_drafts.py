@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Locator, expect
+from playwright.sync_api import BrowserContext, Locator, expect
 
 from tests.browser.conftest import Tab, Visitor
 from tests.support.node import Node
@@ -305,31 +305,6 @@ def test_a_browser_that_keeps_nothing_is_no_error(desk: Desk, node: Node, broken
 
 
 # -- when the form passes to somebody else
-
-
-@pytest.fixture(scope="module")
-def patient(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
-    """A node whose takeovers wait for the old holder's page."""
-    node = Node(tmp_path_factory.mktemp("patient"))
-    policy = node.folder / "policy.toml"
-    policy.write_text(policy.read_text() + HANDOVER)
-    node.start()
-    node.wait_ready()
-    yield node
-    node.stop()
-
-
-HANDOVER = '\n[forms.test]\nhandover = "20 s"\n'
-
-
-@pytest.fixture
-def patiently(patient: Node, browser: Browser) -> Iterator[Visitor]:
-    visitor = Visitor(browser, patient.url)
-    yield visitor
-    errors = [text for tab in visitor.tabs for text in tab.errors]
-    for context in visitor.contexts:
-        context.close()
-    assert not errors
 
 
 TAKEOVER = (

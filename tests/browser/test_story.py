@@ -146,3 +146,65 @@ def test_an_afternoon(node: Node, page_as: Visitor, form: str) -> None:
     saved(second, "5")
     for tab in (bob, eva, second):
         tab.sees("free")
+
+
+HELD_BACK = (
+    "const handOver = lock.handOver.bind(lock); window.told = new Promise((tell) => {"
+    " lock.handOver = async (draft) => {"
+    " tell(draft); await new Promise((go) => { window.handOn = go }); return await handOver(draft) } })"
+    ".then((draft) => draft.texts.note.mine); return null"
+)
+
+
+def test_handed_over(patiently: Visitor, form: str) -> None:
+    """U18, U19: where the policy says so, a takeover waits until the old holder's text is in safety: before that nothing is open for
+    the one who takes over, after it she knows by whom and why, and has her text beside what is there, here and in any browser."""
+    ann = patiently.html("ann", "Ann Weber", form, invoice(form))
+    ann.lock()
+    first = int(ann.token)
+    ann.tell(HELD_BACK)
+    ann.field("note").fill("half a sentence")
+    bob = patiently.html("bob", "Bob Novak", form, invoice(form))
+    bob.sees("locked", "Ann Weber is editing.")
+    bob.page.evaluate("document.addEventListener('formlock:mine', () => { window.opened = Date.now() })")
+
+    # Bob takes over with a reason. Ann is told who does and why; her text is on its way, and until it is there she has the form.
+    bob.press("Take over")
+    says(bob, "The customer is on the phone")
+    ann.sees("mine", "Bob Novak is taking over.")
+    expect(ann.banner).to_contain_text("“The customer is on the phone”")
+    expect(ann.banner).to_contain_text("Your text is being brought into safety.")
+    assert ann.page.evaluate("window.told") == "half a sentence"
+    assert int(ann.token) == first
+    assert bob.tell("return (await lock.status(), lock.state.snapshot.holder.user)") == "ann"
+    bob.sees("locked", "Ann Weber is editing.")
+    expect(bob.field("note")).not_to_be_editable()
+    assert bob.page.evaluate("window.opened") is None
+
+    # It is in safety: now Bob has the form, and she sees it.
+    ann.page.evaluate("window.handOn()")
+    bob.sees("mine", "You are editing.")
+    expect(bob.field("note")).to_be_editable()
+    expect(bob.field("note")).to_have_value("old")
+    assert int(bob.token) > first
+    ann.sees("lost", "Bob Novak took over")
+    expect(ann.banner).to_contain_text("“The customer is on the phone”")
+    assert [draft["token"] for draft in ann.tell("return lock.drafts()")] == [first]
+    expect(ann.field("note")).not_to_be_editable()
+    expect(ann.field("note")).to_have_value("half a sentence")
+
+    # What she has and what is there, side by side.
+    ann.press("Show my changes")
+    difference = ann.page.locator("form-lock-draft")
+    expect(difference).to_contain_text("half a sentence")
+    expect(difference).to_contain_text("old")
+    difference.get_by_role("button", name="Close").click()
+
+    # Bob is done, and in another browser her text is offered to her as soon as she edits there.
+    bob.press("Done")
+    elsewhere = patiently.html("ann", "Ann Weber", form, invoice(form))
+    elsewhere.lock()
+    offer = elsewhere.page.locator("form-lock-draft")
+    expect(offer).to_contain_text("half a sentence")
+    offer.get_by_role("button", name="Use", exact=True).click()
+    expect(elsewhere.field("note")).to_have_value("half a sentence")

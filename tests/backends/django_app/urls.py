@@ -16,7 +16,7 @@ def quiet(request: HttpRequest) -> HttpResponse:
 
 
 def change(request: HttpRequest) -> HttpResponse:
-    if "form_lock_receipt" in request.POST:
+    if "form_lock_receipt" in request.POST or "X-Form-Lock-Receipt" in request.headers:
         receipt_of(request, "com.example.form.invoice.1", user="ann")
     _change()
     return HttpResponse("changed")
