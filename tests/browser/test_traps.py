@@ -273,8 +273,8 @@ def test_without_its_worker_a_page_ticks_by_itself(page_as: Visitor, form: str) 
 
 
 def test_the_half_that_acts_comes_later(page_as: Visitor, form: str) -> None:
-    """Where the network fails for a moment as the part is loaded that asks for forms, it is loaded again by another address (a browser
-    may remember of the first that nothing came), and what was asked for meanwhile is done then."""
+    """Where the network fails for a moment as the part is loaded that asks for forms, it is loaded again by another address (a
+    browser may remember of the first that nothing came), and what was asked for meanwhile is done then."""
     context = page_as.context()
     context.route("**/formlock-acts.js", lambda route: route.abort())
     ann = page_as.html("ann", "Ann", form, markup(form), context=context)
@@ -284,7 +284,7 @@ def test_the_half_that_acts_comes_later(page_as: Visitor, form: str) -> None:
 
 
 def test_without_the_half_that_acts(page_as: Visitor, form: str) -> None:
-    """Where it never comes, asking ends with an error, and the page goes on showing who has the form; once it comes, asking works."""
+    """Where it never comes, asking ends with an error, and the page goes on showing who has the form; once it comes, all is well."""
     context = page_as.context()
     context.route("**/formlock-acts.js*", lambda route: route.abort())
     ann, bob = page_as.html("ann", "Ann", form, markup(form), context=context), page_as.html("bob", "Bob", form, markup(form))
