@@ -272,6 +272,33 @@ def test_without_its_worker_a_page_ticks_by_itself(page_as: Visitor, form: str) 
     assert ann.page.workers == []
 
 
+def test_the_half_that_acts_comes_later(page_as: Visitor, form: str) -> None:
+    """Where the network fails for a moment as the part is loaded that asks for forms, it is loaded again by another address (a
+    browser may remember of the first that nothing came), and what was asked for meanwhile is done then."""
+    context = page_as.context()
+    context.route("**/formlock-acts.js", lambda route: route.abort())
+    ann = page_as.html("ann", "Ann", form, markup(form), context=context)
+    ann.lock()
+    assert ann.token
+    assert drop_refusals(ann), "the first address has failed"
+
+
+def test_without_the_half_that_acts(page_as: Visitor, form: str) -> None:
+    """Where it never comes, asking ends with an error, and the page goes on showing who has the form; once it comes, all is well."""
+    context = page_as.context()
+    context.route("**/formlock-acts.js*", lambda route: route.abort())
+    ann, bob = page_as.html("ann", "Ann", form, markup(form), context=context), page_as.html("bob", "Bob", form, markup(form))
+    ann.sees("free")
+    assert ann.tell("return lock.lock().then(() => 'locked', ({ code }) => code)") == "closed"
+    assert ann.tell("return [lock.name, lock.state.asking]") == ["free", None]
+    bob.lock()
+    ann.sees("locked", "Bob")
+    bob.press("Done")
+    context.unroute("**/formlock-acts.js*")
+    ann.lock()
+    assert drop_refusals(ann)
+
+
 def test_the_clock_is_looked_at_before_a_save(page_as: Visitor, form: str) -> None:
     """U7, U14: the first thing that happens after a sleep may be the key that saves: it finds the form shut, not a token that has
     run out."""
@@ -445,3 +472,10 @@ def test_a_closed_fieldset_stays_the_pages_own(page_as: Visitor, form: str) -> N
     ann.sees("offline")
     assert ann.page.evaluate("document.activeElement.localName") == "form-lock", "not the body"
     assert "c,3" in ann.page.evaluate("[...new FormData(document.forms[0])].join(' ')")
+
+
+def drop_refusals(tab: Tab) -> list[str]:
+    """What the browser itself says in the console of files that a test keeps from it."""
+    found = [text for text in tab.errors if "ERR_FAILED" in text]
+    tab.errors = [text for text in tab.errors if text not in found]
+    return found

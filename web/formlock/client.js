@@ -1,8 +1,7 @@
 // FormLockClient: one connection per page, many forms. Headless: it needs no DOM, and the elements use nothing else.
 import { makeClock } from './clock.js';
 import { Supervisor } from './connect.js';
-import { CallError } from './errors.js';
-import { FormLock } from './lock.js';
+import { acts, FormLock } from './lock.js';
 import { Tab } from './tab.js';
 import { TabLock } from './tabs.js';
 import { Ticks } from './ticks.js';
@@ -42,7 +41,6 @@ export class FormLockClient extends EventTarget {
   /** @type {Promise<import('./formlock-tabs.js').Others | null> | null} */ #others = null;
   /** @type {import('./formlock-token.js').Token | null} */ #token = null;
   /** What the router has told us of ourselves. @type {Record<string, any>} */ #claims = {};
-  #renewalDue = false;
   #beating = false;
   /** @type {object | null} the present start */ #started = null;
 
@@ -228,32 +226,6 @@ export class FormLockClient extends EventTarget {
 
   /** One call for all locks of the tab, however many of them asked for it in this turn. */
   renewSoon() {
-    if (this.#renewalDue) return;
-    this.#renewalDue = true;
-    queueMicrotask(() => {
-      this.#renewalDue = false;
-      void this.#renew();
-    });
-  }
-
-  async #renew() {
-    const held = this.locks.filter((lock) => lock.token !== null && lock.attached);
-    for (const lock of held) lock.input({ type: 'renewing' });
-    // One call, unless the user does something with some of them only.
-    await Promise.all([null, true, false].map((busy) => this.#renewAll(held.filter((lock) => lock.busy === busy), busy)));
-  }
-
-  /** @param {FormLock[]} held @param {boolean | null} active */
-  async #renewAll(held, active) {
-    if (!held.length) return;
-    const locks = held.map((lock) => ({ form: lock.form, token: /** @type {number} */ (lock.token) }));
-    try {
-      const { value, sent } = await this.supervisor.call(this.uris.procedure('renew'), { locks, tab: this.tab.id, ...(active !== null && { active }) });
-      const answers = /** @type {Record<string, any>[]} */ (value.locks ?? []);
-      for (const [at, lock] of held.entries()) lock.renewed(answers.find((answer) => answer.form === lock.form), locks[at].token, sent);
-    } catch (error) {
-      // A connection that ended says so by itself; anything else is tried again with a later tick.
-      if (CallError.from(error).code !== 'closed') for (const lock of held) lock.input({ type: 'unanswered' });
-    }
+    void acts().then(({ renewSoon }) => renewSoon(this));
   }
 }

@@ -1,6 +1,5 @@
 // What several want at once: standing in line, asking, taking over, being refused; and the application's claims. Rules of lease.js, in a
-// file of their own because who only reads never needs them: they are loaded with formlock-acts.js, when the form is asked for at the
-// latest.
+// file of their own because who only reads never needs them: they are loaded with formlock-acts.js, before the form is asked for.
 //
 // Who stands in line goes on asking: over a lost connection the same attempt (`rid`) is sent again and finds its place. Its turn is a
 // grant that nobody has proved yet; one that passes is no loss, for nothing was open for it.

@@ -1,7 +1,10 @@
-// What a person does beside locking and unlocking: takes over, moves the work here, asks, answers, hands over, looks at drafts. And what may
-// follow when the form is asked for: a refusal, a claim. Loaded with the first of these, while the service answers.
+// What a page does beside showing who has the form: asking for it and holding it (acting.js), standing in line (contest.js), and what a person
+// does beside locking and unlocking: takes over, moves the work here, asks, answers, hands over, looks at drafts. Loaded with the first form
+// of a page, while its connection is made.
+import { until } from './acting.js';
 import { randomId } from './tab.js';
 
+export { renewSoon, request, until } from './acting.js';
 export * as contest from './contest.js';
 
 /** What a person waits for an answer that no later connection can bring. */
@@ -15,7 +18,10 @@ const ACT_MS = 30_000;
 export async function takeover(lock, { reason = '', note, signal } = {}) {
   if (lock.editing) return;
   if (note !== undefined) lock.note = note;
-  await lock.until({ type: 'take over', rid: lock.state.asking?.take ? lock.state.asking.rid : randomId(), reason }, signal);
+  signal?.throwIfAborted();
+  const rid = lock.state.asking?.take ? lock.state.asking.rid : randomId();
+  lock.input({ type: 'take over', rid, reason });
+  await until(lock, rid, signal);
 }
 
 /** @param {FormLock} lock @param {Patience} [options] @returns {Promise<{draft: unknown}>} */
@@ -62,17 +68,6 @@ export async function draft(lock, token, { signal } = {}) {
 /** @param {FormLock} lock @param {number} [token] @param {Patience} [options] @returns {Promise<number>} */
 export async function forgetDraft(lock, token, { signal } = {}) {
   return (await call(lock, 'forget_draft', token === undefined ? {} : { token }, signal)).value.forgotten;
-}
-
-/** The service says no. @param {FormLock} lock @param {string} rid @param {boolean} taking @param {import('./errors.js').CallError} error */
-export function refused(lock, rid, taking, error) {
-  const { code, facts } = error;
-  const { client } = lock;
-  lock.refuse(rid, error, !taking && code === 'lost');
-  if (taking || !['form_locked', 'lost'].includes(code)) lock.input({ type: 'failed', rid, problem: code });
-  else lock.input({ type: 'refused', rid, snapshot: typeof facts.rev === 'number' ? /** @type {any} */ (facts) : null, sameUser: facts.same_user === true });
-  // Our id may be a copy: a duplicated tab inherits sessionStorage. Holding nothing, we can take another without loss.
-  if (facts.same_user && client.idle && !client.tabLock.locks) client.tab.renew();
 }
 
 /** @param {FormLock} lock @param {number} token @param {import('./lock.js').Claim | null} tell @param {AbortSignal} signal */

@@ -3,9 +3,6 @@ import { CallError } from './errors.js';
 import { holds, start, step } from './lease.js';
 import { randomId } from './tab.js';
 
-/** A takeover is answered when the old holder has brought its text into safety: as long as the policy gives it (`handover_ms`). */
-const TAKEOVER_MS = 120_000;
-
 /** @typedef {import('./lease.js').Snapshot} Snapshot */
 /** @typedef {import('./lease.js').State} State */
 /**
@@ -35,13 +32,25 @@ const TAKEOVER_MS = 120_000;
 /** @typedef {import('./formlock-acts.js').Patience} Patience */
 /** @typedef {import('./formlock-acts.js').DraftFacts} DraftFacts */
 
-/** The rules that are loaded with it. @type {typeof import('./contest.js') | null} */
-let contest = null;
+/** The half that acts, once it is loaded. @type {typeof import('./formlock-acts.js') | null} */
+let acting = null;
 
-async function acts() {
-  const loaded = await import('./formlock-acts.js');
-  ({ contest } = loaded);
-  return loaded;
+/** How often it could not be loaded. */
+let failures = 0;
+
+/** Loads it: with the first form, while the connection is made. @returns {Promise<typeof import('./formlock-acts.js')>} */
+export async function acts() {
+  for (const pauseMs of [500, 1000, 2000, 4000, 0]) {
+    try {
+      // A browser may remember of an address that nothing could be loaded from it.
+      const part = await (failures ? import(new URL(`./formlock-acts.js?${failures}`, import.meta.url).href) : import('./formlock-acts.js'));
+      return (acting ??= part);
+    } catch {
+      failures += 1;
+      await new Promise((resolve) => setTimeout(resolve, pauseMs));
+    }
+  }
+  throw new CallError('closed');
 }
 
 /**
@@ -52,7 +61,6 @@ async function acts() {
 export class FormLock extends EventTarget {
   /** @type {Readonly<State>} */ #state;
   /** @type {(() => void) | null} */ #unsubscribe = null;
-  /** @type {Set<{rid: string, resolve(): void, reject(error: unknown): void}>} */ #waiting = new Set();
   /** @type {Promise<void> | null} the last unlock's call */ #parting = null;
   #asking = false;
   /** The last update that we know of. @type {import('./formlock-updates.js').Mark | null} */
@@ -60,7 +68,8 @@ export class FormLock extends EventTarget {
   /** Whether it was forgotten by its client. */
   gone = false;
   /** @type {Claim | null} */ #claim = null;
-  /** @type {string | undefined} */ #mode;
+  /** Of what is asked for. @type {'exclusive' | 'shared' | undefined} */
+  mode;
   #leaving = new AbortController();
 
   /** @param {import('./client.js').FormLockClient} client @param {string} form its topic */
@@ -75,6 +84,7 @@ export class FormLock extends EventTarget {
     /** What is not saved yet, for another tab of the same user that is to go on with it; set by the page. @type {(() => unknown) | null} */
     this.unsaved = null;
     this.#state = start(client.clock(), client.me, client.uris.isSection(form));
+    acts().catch(() => {}); // who needs it tries again
   }
 
   /** All facts, frozen. */
@@ -120,11 +130,13 @@ export class FormLock extends EventTarget {
    * @param {{wait?: boolean, note?: string, mode?: 'exclusive' | 'shared', resume?: 'reload'} & Patience} [options] @returns {Promise<void>}
    */
   async lock({ wait = false, note, mode, resume, signal } = {}) {
-    if (wait) await acts();
+    signal?.throwIfAborted();
     if (this.editing) return;
     if (note !== undefined) this.note = note;
-    this.#mode = mode;
-    await this.until({ type: 'edit', rid: this.#state.asking?.rid ?? randomId(), wait, resume }, signal);
+    this.mode = mode;
+    const rid = this.#state.asking?.rid ?? randomId();
+    this.input({ type: 'edit', rid, wait, resume });
+    await (await acts()).until(this, rid, signal);
   }
 
   /**
@@ -215,7 +227,7 @@ export class FormLock extends EventTarget {
 
   leave() {
     const { grant, asking } = this.#state;
-    if (grant || asking) this.#mark();
+    if (grant || asking) this.mark();
     this.#leaving.abort();
     this.#leaving = new AbortController();
     this.input({ type: 'left', rid: randomId() });
@@ -249,7 +261,7 @@ export class FormLock extends EventTarget {
   /** @param {import('./lease.js').Input} input */
   input(input) {
     const before = this.#state;
-    const { state, effects } = step(before, input, this.client.clock(), contest);
+    const { state, effects } = step(before, input, this.client.clock(), acting?.contest);
     this.#state = Object.freeze(state);
     const held = state.grant !== null;
     if (before.grant && !held && !state.left) this.client.tab.mark(this.form, null, Date.now());
@@ -257,7 +269,6 @@ export class FormLock extends EventTarget {
     for (const effect of effects) this.#run(effect);
     // What begins nothing is no news: who asks at each `change` would go round and round.
     if (!['tick', 'edit'].includes(input.type) || effects.length || before.name !== state.name) this.dispatchEvent(new Event('change'));
-    this.#settle();
   }
 
   /** @param {import('./lease.js').Effect} effect */
@@ -271,7 +282,7 @@ export class FormLock extends EventTarget {
         this.client.renewSoon();
         return;
       case 'lock':
-        void this.#ask(effect);
+        this.#act(({ request }) => request(this, effect));
         return;
       case 'leave queue':
         this.client.supervisor.send(this.client.uris.procedure('leave_queue'), { form: this.form, tab: this.client.tab.id });
@@ -286,7 +297,8 @@ export class FormLock extends EventTarget {
 
   /** What only the acting half can do. Without it (it could not be loaded now) asking ends. @param {(part: typeof import('./formlock-acts.js')) => unknown} act */
   #act(act) {
-    acts().then(act, () => this.done());
+    if (acting) act(acting);
+    else acts().then(act, () => this.done());
   }
 
   /** Ask the service what is true. Never rejects: what it hears goes into the state. */
@@ -301,24 +313,6 @@ export class FormLock extends EventTarget {
       if (code === 'not_allowed' || code === 'wamp.error.not_authorized') this.input({ type: 'denied', problem: 'denied' });
     } finally {
       this.#asking = false;
-    }
-  }
-
-  /** @param {{rid: string, wait: boolean, take: {expected: number, reason: string} | null}} effect */
-  async #ask({ rid, wait, take }) {
-    const { tab } = this.client;
-    const asked = { tab: tab.id, note: this.note, rid };
-    acts().catch(() => {}); // it is there when the answer is no
-    try {
-      const { value, sent } = await (take
-        ? this.call('takeover', { ...asked, expected_token: take.expected, reason: take.reason }, { limitMs: TAKEOVER_MS })
-        : this.call('lock', { ...asked, ...(wait && { wait }), ...(this.#mode && { mode: this.#mode }) }));
-      const facts = /** @type {any} */ (value);
-      this.input(facts.event === 'queued' ? { ...facts, type: 'queued', rid } : { type: 'granted', rid, sent, grant: facts });
-      if (this.#state.grant || this.#state.asking) this.#mark();
-    } catch (reason) {
-      if (CallError.isLine(reason)) return; // the same attempt goes on with the next connection
-      this.#act(({ refused }) => refused(this, rid, take !== null, CallError.from(reason)));
     }
   }
 
@@ -337,18 +331,6 @@ export class FormLock extends EventTarget {
     }
   }
 
-  /** @param {Record<string, any> | undefined} answer @param {number} token what it is about: not ours any more, perhaps @param {number} sent */
-  renewed(answer, token, sent) {
-    if (answer?.event === 'renewed') {
-      this.input({ type: 'renewed', sent, grant: /** @type {any} */ (answer) });
-      if (this.token === token) this.#mark();
-    } else if (answer?.event === 'lost') {
-      this.input({ type: 'renewal lost', token, holder: answer.holder ?? null });
-    } else {
-      this.input({ type: 'unanswered' });
-    }
-  }
-
   /** @param {Record<string, any>} facts */
   #event(facts) {
     const { status } = facts;
@@ -361,8 +343,7 @@ export class FormLock extends EventTarget {
     else if (typeof facts.rev === 'number') {
       this.input(/** @type {any} */ ({ ...facts, type: 'event', snapshot: facts }));
       this.fire(status, facts);
-      if (!contest && this.token !== null && (facts.asks || facts.handover)) void acts().then(() => this.status()); // others want what we hold
-    }
+          }
   }
 
   /** @param {string} type @param {unknown} detail */
@@ -376,45 +357,7 @@ export class FormLock extends EventTarget {
   }
 
   /** Remember over a reload that this tab is editing, or waits. */
-  #mark() {
+  mark() {
     this.client.tab.mark(this.form, this.client.page(), Date.now(), this.#state.asking?.wait);
-  }
-
-  /** Resolves when what begins with this input has made it ours. @param {import('./lease.js').Input & {rid: string}} input @param {AbortSignal} [signal] @returns {Promise<void>} */
-  until(input, signal) {
-    return new Promise((resolve, reject) => {
-      if (signal?.aborted) {
-        reject(signal.reason);
-        return;
-      }
-      const waiting = { rid: input.rid, resolve, reject };
-      this.#waiting.add(waiting);
-      signal?.addEventListener('abort', () => {
-        if (!this.#waiting.delete(waiting)) return;
-        reject(signal.reason);
-        if (!this.#waiting.size) void this.done(); // nobody wants it any more
-      }, { once: true });
-      this.input(input);
-    });
-  }
-
-  #settle() {
-    const { asking, grant, problem } = this.#state;
-    const over = this.editing || problem === 'denied' || (!asking && !grant);
-    if (!over) return;
-    for (const { resolve, reject } of this.#waiting) {
-      if (this.editing) resolve();
-      else reject(new CallError(problem ?? 'ended', 'Asking for the form has ended'));
-    }
-    this.#waiting.clear();
-  }
-
-  /** Reject what waits for the attempt. @param {string} rid @param {CallError} error @param {boolean} passed its turn has passed */
-  refuse(rid, error, passed) {
-    for (const waiting of this.#waiting) {
-      if (waiting.rid !== rid) continue;
-      this.#waiting.delete(waiting);
-      waiting.reject(passed ? new CallError('turn_passed') : error);
-    }
   }
 }

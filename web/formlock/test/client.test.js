@@ -6,6 +6,7 @@ import { WebSocket } from 'ws';
 
 import './quiet.js';
 
+import { renewed } from '../acting.js';
 import { FormLockClient } from '../client.js';
 import { backoff } from '../connect.js';
 import { PageTab } from '../page-tab.js';
@@ -339,10 +340,10 @@ test('a late answer about an old token says nothing about the new one, and does 
   const lock = client.form(FORM);
   await lock.lock();
   lock.done();
-  lock.renewed({ event: 'renewed', token: 1, epoch: 'e1', rev: 1, lease_ms: 90_000, renew_ms: 25_000 }, 1, client.clock());
+  renewed(lock, { event: 'renewed', token: 1, epoch: 'e1', rev: 1, lease_ms: 90_000, renew_ms: 25_000 }, 1, client.clock());
   assert.equal(client.tab.wasEditing(FORM, { type: 'reload', referrer: '', page: '', at: Date.now() }), false);
   await lock.lock();
-  lock.renewed({ event: 'lost', holder: null }, 1, client.clock());
+  renewed(lock, { event: 'lost', holder: null }, 1, client.clock());
   assert.equal(lock.name, 'mine');
 });
 
