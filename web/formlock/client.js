@@ -8,13 +8,8 @@ import { TabLock } from './tabs.js';
 import { Ticks } from './ticks.js';
 import { Uris } from './uris.js';
 
-/** A connection on which nothing was heard for so long is asked for a sign of life. */
+/** A connection on which no call was answered for so long is asked for a sign of life. */
 const HEARTBEAT_MS = 30_000;
-/**
- * The same while the form is held. Somebody who waits for it has it 15 s (`contended_probe_ms` and `contended_grace_ms`) after a holder gave
- * no sign of life: this, a tick and the 8 s of a call's limit are less.
- */
-const HOLDING_MS = 5000;
 
 /**
  * @typedef {object} ClientOptions
@@ -166,11 +161,13 @@ export class FormLockClient extends EventTarget {
   }
 
   tick() {
-    this.#tell({ type: 'tick' });
+    const { supervisor } = this;
+    this.#tell({ type: 'tick', heard: supervisor.heard });
     if (!this.joined) return;
-    const silent = this.clock() - this.supervisor.heard;
-    if (silent >= this.heartbeatMs) void this.#beat();
-    else if (silent >= HOLDING_MS && this.locks.some(({ token }) => token !== null)) void this.supervisor.sign(`${this.uris.prefix}.alive`);
+    const quiet = this.clock() - supervisor.heard;
+    const silent = Math.min(...this.locks.map(({ state: { grant } }) => grant?.silent ?? Infinity));
+    if (quiet >= this.heartbeatMs) void this.#beat();
+    else if (quiet >= silent / 3) void supervisor.sign(`${this.uris.prefix}.alive`);
   }
 
   /** @param {import('./lease.js').Input} input to all locks */
