@@ -161,13 +161,13 @@ export class FormLockClient extends EventTarget {
   }
 
   tick() {
-    const { supervisor } = this;
-    this.#tell({ type: 'tick', heard: supervisor.heard });
+    const { heard } = this.supervisor;
+    this.#tell({ type: 'tick', heard });
     if (!this.joined) return;
-    const quiet = this.clock() - supervisor.heard;
-    const silent = Math.min(...this.locks.map(({ state: { grant } }) => grant?.silent ?? Infinity));
-    if (quiet >= this.heartbeatMs) void this.#beat();
-    else if (quiet >= silent / 3) void supervisor.sign(`${this.uris.prefix}.alive`);
+    const silent = this.clock() - heard;
+    if (silent >= this.heartbeatMs) void this.#beat();
+    // Three in the time after which somebody else may have what we hold.
+    else if (this.locks.some(({ state: { grant } }) => grant && silent * 3 >= grant.silent)) void this.supervisor.sign(`${this.uris.prefix}.alive`);
   }
 
   /** @param {import('./lease.js').Input} input to all locks */

@@ -177,7 +177,7 @@ export function step(before, input, now, contest = null) {
   apply(s, input, now, effects, contest);
   contest?.settle(s, now, effects);
   const { grant } = s;
-  if (grant?.proven && now >= Math.min(grant.until, Math.max(s.heard, grant.sent) + grant.silent) - LATE_MS) doubt(s, effects);
+  if (grant?.proven && now >= Math.min(grant.until, s.heard + grant.silent) - LATE_MS) doubt(s, effects);
   if (grant?.proven && s.doubt !== null && now >= s.doubt) grant.proven = false;
   if (grant?.proven && grant.claim === 'due') {
     grant.claim = 'asked';
@@ -302,7 +302,7 @@ function apply(s, input, now, effects, contest) {
       return;
 
     case 'granted': {
-      const { asking } = s;
+      const { asking, probed } = s;
       if (asking?.rid !== input.rid) {
         // Nobody waits for it any more (the page was left, or the person cancelled): give it back, unless it is what we hold anyway, or
         // what the next attempt is about to be answered with.
@@ -314,8 +314,7 @@ function apply(s, input, now, effects, contest) {
       const from = asking.resume ? 'connecting' : asking.take ? 'locked' : asking.number !== null ? 'queued' : 'free';
       s.asking = s.left = s.problem = s.ending = null;
       hold(s, input.grant, input.sent, effects, from);
-      if (s.probed) renew(s, effects);
-      s.probed = false;
+      if (probed) renew(s, effects);
       return;
     }
 
@@ -328,10 +327,7 @@ function apply(s, input, now, effects, contest) {
       return;
 
     case 'renewed':
-      if (grant?.token === input.grant.token) {
-        s.probed = false;
-        hold(s, input.grant, input.sent, effects, grant.from);
-      }
+      if (grant?.token === input.grant.token) hold(s, input.grant, input.sent, effects, grant.from);
       return;
 
     case 'renewal lost':
@@ -412,12 +408,11 @@ export function release(s, rid, answer, effects) {
 function hold(s, proof, sent, effects, from) {
   const claim = s.grant?.token === proof.token ? s.grant.claim : s.claims ? 'due' : 'done';
   const receipt = proof.receipt ?? s.grant?.receipt ?? null;
-  const until = sent + proof.lease_ms;
-  const silent = proof.silence_ms ?? SILENCE_MS;
   const proven = s.link && sent >= s.woke; // and in time, sees `step`
-  s.grant = { token: proof.token, sent, until, silent, renewMs: proof.renew_ms, proven, renewing: false, receipt, claim, from };
+  s.grant = { token: proof.token, sent, until: sent + proof.lease_ms, silent: proof.silence_ms ?? SILENCE_MS, renewMs: proof.renew_ms, proven, renewing: false, receipt, claim, from };
+  s.heard = sent;
   s.lost = s.taken = s.doubt = null;
-  s.sameUser = s.otherTab = false;
+  s.probed = s.sameUser = s.otherTab = false;
   if (proof.epoch !== s.epoch || proof.rev > s.rev) {
     s.epoch = proof.epoch;
     s.rev = proof.rev;
