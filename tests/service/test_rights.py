@@ -124,7 +124,7 @@ def test_each_form_is_renewed_as_its_policy_says(component: Component) -> None:
 
 
 def test_each_form_says_how_long_its_page_may_be_silent(component: Component) -> None:
-    """U7: with the grant and with every renewal, for a page's clock has to shut the fields before somebody else can have the form."""
+    """U7: with the grant and every renewal, for a page's clock has to shut the fields before somebody else can have the form."""
     component.written = parse('[forms.guarded]\ncontended_probe = "2 s"\ncontended_grace = "5 s"\n')
     editor = component.user("ann", "lock")
     assert component.call("lock", editor, form=PLAIN, tab="a")["silence_ms"] == 15_000
