@@ -375,9 +375,11 @@ class LockComponent(Session):
                 raise NotActive
 
     def _yours(self, form: FormId, state: FormState, reply: Yours, owner: Owner) -> Payload:
-        topic, renew_ms = self.uris.topic(form), self._service.policy(form).renew_ms
+        topic, policy = self.uris.topic(form), self._service.policy(form)
         receipt = self._signer.sign(topic, owner, reply.token, self._clock.wall(), reply.lease_ms)
-        return lock_answer(topic, state.rev, reply.token, self._service.epoch, reply.lease_ms, renew_ms, receipt)
+        return lock_answer(
+            topic, state.rev, reply.token, self._service.epoch, reply.lease_ms, policy.renew_ms, policy.silence_ms, receipt
+        )
 
     def _refused(self, what: str, form: FormId, decision: Decision, claims: Claims) -> FormLockError:
         reply, state = decision.reply, decision.state

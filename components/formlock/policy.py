@@ -18,6 +18,10 @@ MAX_EARLIER = 3
 OPTIONAL = frozenset({"idle_release_ms", "max_hold_ms", "handover_ms", "coalesce_ms"})
 # How the policy file says it.
 NEVER = "never"
+# The router gives up a line that is silent for so long (`auto_ping_timeout`), and the grace begins then, whatever the policy says.
+LINE_MS = 10_000
+# A page looks at its clock once a second, tries its line several times, and then needs a moment to shut its fields.
+LEAST_SILENCE_MS = 6_000
 # A year; whoever writes more has missed the unit.
 MAX_MS = 366 * 86_400_000
 
@@ -68,6 +72,11 @@ class Policy(Struct, frozen=True, gc=False):
     takeover_right: Right = "takeover"
     reserve_right: Right = "reserve"
 
+    @property
+    def silence_ms(self) -> int:
+        """After so much silence of its holder a form may be somebody else's: pages are told, and shut their fields before."""
+        return min(self.contended_probe_ms, LINE_MS) + self.contended_grace_ms
+
     def of(self, form: FormId) -> Policy:  # noqa: ARG002 (see policies.Policies)
         """One policy for all forms."""
         return self
@@ -85,6 +94,12 @@ class Policy(Struct, frozen=True, gc=False):
             raise BrokenPolicy("reserve_ms must not be above grace_ms", "reserve_ms", "grace_ms")
         if self.contended_grace_ms > self.grace_ms:
             raise BrokenPolicy("contended_grace_ms must not be above grace_ms", "contended_grace_ms", "grace_ms")
+        if self.silence_ms < LEAST_SILENCE_MS:
+            raise BrokenPolicy(
+                f"contended_probe_ms + contended_grace_ms must be at least {LEAST_SILENCE_MS}, "
+                "else somebody else has a form before the page whose line is dead has shut its fields",
+                "contended_probe_ms", "contended_grace_ms",
+            )  # fmt: skip
         if self.max_hold_ms and self.warn_ms >= self.max_hold_ms:
             raise BrokenPolicy("warn_ms must be below max_hold_ms, else the warning comes with the lock", "warn_ms", "max_hold_ms")
 

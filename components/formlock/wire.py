@@ -287,7 +287,9 @@ def list_answer(uris: Uris, found: Found, epoch: str, now: int, wall: int) -> Pa
     }
 
 
-def lock_answer(topic: str, rev: int, token: int, epoch: str, lease_ms: int, renew_ms: int, receipt: str) -> Payload:
+def lock_answer(
+    topic: str, rev: int, token: int, epoch: str, lease_ms: int, renew_ms: int, silence_ms: int, receipt: str
+) -> Payload:
     """Of `lock` and `takeover`; `renew` has the same for each lock, as event "renewed"."""
     return {
         "event": "lock",
@@ -297,6 +299,7 @@ def lock_answer(topic: str, rev: int, token: int, epoch: str, lease_ms: int, ren
         "rev": rev,
         "lease_ms": lease_ms,
         "renew_ms": renew_ms,
+        "silence_ms": silence_ms,
         "receipt": receipt,
     }
 

@@ -39,6 +39,10 @@ ttl = "6 s"
 renew = "1 s"
 grace = "4 s"
 contended_grace = "4 s"
+
+[forms."hasty"]
+contended_probe = "2 s"
+contended_grace = "4 s"
 """
 LEASE_MS = 6000
 _numbers = count(1)
@@ -140,6 +144,26 @@ def test_a_black_hole_with_somebody_in_line(brisk: Node, page_as: Visitor, form:
         assert overlaps(openings(ann), openings(bob)) == []
         proxy.hole = False
         ann.sees("lost", "Bob is editing now.")
+
+
+def test_a_black_hole_under_a_hasty_policy(brisk: Node, page_as: Visitor, form: str) -> None:
+    """U7, U14: the shortest silence that a policy can have is 6 s, and the lease is 90 s: the page counts with what it was told, and
+    has shut its fields when the next one's open."""
+    form = form.replace("brisk", "hasty")
+    with Proxy(brisk.port) as proxy:
+        ann, bob = noted(page_as, "ann", form, proxy.url), noted(page_as, "bob", form)
+        ann.lock()
+        ann.field("a").fill("half a sentence")
+        proxy.hole = True
+        waits(bob)
+        bob.sees("mine")
+        assert ann.banner.get_attribute("state") == "stale"
+        assert spans(openings(ann))
+        assert spans(openings(bob))
+        assert overlaps(openings(ann), openings(bob)) == []
+        proxy.hole = False
+        ann.sees("lost", "Bob is editing now.")
+        expect(ann.field("a")).to_have_value("half a sentence")
 
 
 def test_a_call_into_a_black_hole_ends(brisk: Node, page_as: Visitor, form: str) -> None:

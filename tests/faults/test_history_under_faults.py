@@ -35,8 +35,8 @@ FORMS = [f"com.example.form.fault.{number}" for number in range(1, 5)]
 TABS = [Tab(user, tab) for user in ("ann", "bob", "cho", "dan", "eve") for tab in ("one", "two")]
 # Short enough for every lease to end many times, by each cause.
 POLICY = {
-    "ttl_ms": 6_000, "renew_ms": 2_000, "grace_ms": 2_000, "reserve_ms": 500, "probe_ms": 800, "contended_probe_ms": 1_500,
-    "contended_grace_ms": 1_000, "claim_ms": 1_500,
+    "ttl_ms": 6_000, "renew_ms": 2_000, "grace_ms": 2_000, "reserve_ms": 500, "probe_ms": 800, "contended_probe_ms": 4_000,
+    "contended_grace_ms": 2_000, "claim_ms": 1_500,
 }  # fmt: skip
 SECONDS = float(os.environ.get("FORMLOCK_FAULTS_SECONDS", "30"))
 SEED = int(os.environ.get("FORMLOCK_FAULTS_SEED", "0")) or random.SystemRandom().randrange(1, 10**9)

@@ -121,3 +121,14 @@ def test_each_form_is_renewed_as_its_policy_says(component: Component) -> None:
     assert component.call("lock", chief, form=PLAIN, tab="e")["renew_ms"] == 25_000
     got = component.call("lock", chief, form=GUARDED, tab="e", until_ms=7 * 86_400_000)
     assert (got["renew_ms"], got["lease_ms"]) == (20_000, 86_400_000)
+
+
+def test_each_form_says_how_long_its_page_may_be_silent(component: Component) -> None:
+    """U7: with the grant and every renewal, for a page's clock has to shut the fields before somebody else can have the form."""
+    component.written = parse('[forms.guarded]\ncontended_probe = "2 s"\ncontended_grace = "5 s"\n')
+    editor = component.user("ann", "lock")
+    assert component.call("lock", editor, form=PLAIN, tab="a")["silence_ms"] == 15_000
+    got = component.call("lock", editor, form=GUARDED, tab="a")
+    assert got["silence_ms"] == 7_000
+    (renewed,) = component.call("renew", editor, locks=[{"form": GUARDED, "token": got["token"]}], tab="a")["locks"]
+    assert renewed["silence_ms"] == 7_000

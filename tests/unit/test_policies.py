@@ -136,6 +136,13 @@ WRONG = [
     ('[default]\nttl = "79 s"\n', 2, "default.ttl", "2 * renew_ms + grace_ms"),
     # Each alone is right; together, for the records that are in both, they are not.
     ('[forms.a]\nttl = "3 min"\nrenew = "60 s"\n[forms."a.1"]\nttl = "90 s"\n', 5, 'forms."a.1".ttl', "2 * renew_ms + grace_ms"),
+    ('[default]\nqueue = true\ncontended_grace = "900 ms"\n', 3, "default.contended_grace", "must be at least 6000"),
+    (
+        '[forms.a]\ncontended_probe = "1 s"\n[forms."a.1"]\ncontended_grace = "4 s"\n',
+        4,
+        'forms."a.1".contended_grace',
+        "at least 6000",
+    ),
     ('[forms.a]\nmax_hold = "4 min"\n', 2, "forms.a.max_hold", "warn_ms must be below"),
     ('[forms."a b"]\n', 1, 'forms."a b"', "names no forms"),
     ('[forms."a.b.c"]\n', 1, 'forms."a.b.c"', "names no forms"),

@@ -442,6 +442,21 @@ def test_a_policy_that_breaks_promises_is_refused(wrong: dict[str, int]) -> None
         Policy(**wrong)
 
 
+@pytest.mark.parametrize(
+    ("probe_ms", "grace_ms", "silence_ms"), [(5_000, 10_000, 15_000), (1_000, 5_000, 6_000), (20_000, 10_000, 20_000)]
+)
+def test_how_long_a_holder_may_be_silent(probe_ms: int, grace_ms: int, silence_ms: int) -> None:
+    """What pages count with. However long a probe waits, the router gives a line up that is silent for 10 s."""
+    assert replace(POLICY, contended_probe_ms=probe_ms, contended_grace_ms=grace_ms).silence_ms == silence_ms
+
+
+def test_a_silence_that_no_page_notices_in_time_is_refused() -> None:
+    """Below 6 s a form would be the next one's before a page without a line has shut its fields."""
+    with pytest.raises(ValueError, match="at least 6000") as caught:
+        Policy(contended_probe_ms=1_500, contended_grace_ms=4_499)
+    assert getattr(caught.value, "names", ()) == ("contended_probe_ms", "contended_grace_ms")
+
+
 def taking(owner: Owner, session: int, expected: int, **more: Any) -> Takeover:
     return Takeover(owner=owner, name=owner.user, session=session, expected_token=expected, right=True, **more)
 

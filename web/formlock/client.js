@@ -7,13 +7,8 @@ import { TabLock } from './tabs.js';
 import { Ticks } from './ticks.js';
 import { Uris } from './uris.js';
 
-/** A connection on which nothing was heard for so long is asked for a sign of life. */
+/** A connection on which no call was answered for so long is asked for a sign of life. */
 const HEARTBEAT_MS = 30_000;
-/**
- * The same while the form is held. Somebody who waits for it has it 15 s (`contended_probe_ms` and `contended_grace_ms`) after a holder gave
- * no sign of life: this, a tick and the 8 s of a call's limit are less.
- */
-const HOLDING_MS = 5000;
 
 /**
  * @typedef {object} ClientOptions
@@ -164,11 +159,13 @@ export class FormLockClient extends EventTarget {
   }
 
   tick() {
-    this.#tell({ type: 'tick' });
+    const { heard } = this.supervisor;
+    this.#tell({ type: 'tick', heard });
     if (!this.joined) return;
-    const silent = this.clock() - this.supervisor.heard;
+    const silent = this.clock() - heard;
     if (silent >= this.heartbeatMs) void this.#beat();
-    else if (silent >= HOLDING_MS && this.locks.some(({ token }) => token !== null)) void this.supervisor.sign(`${this.uris.prefix}.alive`);
+    // Three in the time after which somebody else may have what we hold.
+    else if (this.locks.some(({ state: { grant } }) => grant && silent * 3 >= grant.silent)) void this.supervisor.sign(`${this.uris.prefix}.alive`);
   }
 
   /** @param {import('./lease.js').Input} input to all locks */

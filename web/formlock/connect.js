@@ -55,7 +55,7 @@ export class Supervisor {
     this.limitMs = options.limitMs ?? 8000;
     this.wait = options.wait ?? ((attempt, returnMs) => backoff(attempt, { first: Math.max(300, returnMs) }));
     this.clock = options.clock ?? (() => performance.now());
-    /** When something last came from the router, by the clock. */
+    /** When the last call that was answered was sent, by the clock: what happened to the line since then nobody knows. */
     this.heard = 0;
   }
 
@@ -224,9 +224,7 @@ export class Supervisor {
     const subscription = /** @type {import('autobahn').Subscription} */ (
       await this.#limited(session, () =>
         /** @type {import('autobahn').Session} */ (session).subscribe(topic, (_args, facts) => {
-          if (this.#session !== session) return; // an event of a connection that was given up
-          this.heard = this.clock();
-          handler(facts);
+          if (this.#session === session) handler(facts); // not of a connection that was given up
         }, { match }),
       )
     );
@@ -245,6 +243,7 @@ export class Supervisor {
         reject(new CallError('closed'));
         return;
       }
+      let sent = 0;
       /** @type {ReturnType<typeof setTimeout> | undefined} */
       let timer;
       const end = () => {
@@ -258,23 +257,16 @@ export class Supervisor {
       };
       this.#pending.add(abort);
       if (limitMs !== Infinity) {
+        sent = this.clock();
         timer = setTimeout(() => {
           abort(new CallError('timeout'));
           if (this.#session === session) this.restart({ silent: true });
         }, limitMs);
       }
-      act().then(
-        (value) => {
-          end();
-          if (limitMs !== Infinity) this.heard = this.clock();
-          resolve(value);
-        },
-        (reason) => {
-          end();
-          this.heard = this.clock();
-          reject(reason);
-        },
-      );
+      act().finally(() => {
+        end();
+        this.heard = Math.max(this.heard, sent);
+      }).then(resolve, reject);
     });
   }
 }

@@ -3,7 +3,7 @@
 //
 // Who stands in line goes on asking: over a lost connection the same attempt (`rid`) is sent again and finds its place. Its turn is a
 // grant that nobody has proved yet; one that passes is no loss, for nothing was open for it.
-import { ASK_MS, attempt, release, renew, sendAsking, take } from './lease.js';
+import { ASK_MS, SILENCE_MS, attempt, release, renew, sendAsking, take } from './lease.js';
 
 /** @typedef {import('./lease.js').State} State */
 /** @typedef {import('./lease.js').Input} Input */
@@ -79,7 +79,7 @@ export function apply(s, input, now, effects) {
       }
       s.asking = s.left = null;
       s.grant = {
-        token: input.snapshot.token, sent: now, until: now, renewMs: ASK_MS, proven: false, renewing: false, receipt: null, claim: s.claims ? 'due' : 'done', from: 'queued',
+        token: input.snapshot.token, sent: now, until: now, silent: SILENCE_MS, renewMs: ASK_MS, proven: false, renewing: false, receipt: null, claim: s.claims ? 'due' : 'done', from: 'queued',
       };
       renew(s, effects);
     }

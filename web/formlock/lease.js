@@ -21,6 +21,9 @@
 // the service promises lease_ms from when it RECEIVED the call. `stale` shuts the fields and keeps the token, which has to be proved
 // by a renewal before they open again; nothing here ever concludes `lost` from silence.
 //
+// Somebody who waits may have the form long before the lease ends: `silence_ms` after a sign of life that was answered. It counts from
+// its sending too. Behind a probe only a renewal is one; and a line that is back proves nothing before the token is proved on it.
+//
 // Where the application claims a grant in its own database (`claims`), `mine` comes after the claim: what the fields show must be read
 // behind it (docs/explanation/late-saves.md).
 //
@@ -32,6 +35,8 @@ export const BLIP_MS = 2000;
 export const PAUSE_MS = 10_000;
 /** The own clock is looked at with each tick, and a busy page's ticks are late: so long before its lease ends a grant counts no more. */
 export const LATE_MS = 1500;
+/** What an older service, which does not say it, has as `silence_ms`. */
+export const SILENCE_MS = 15_000;
 /** How long to wait for the snapshot that follows a subscription before asking for it, and between two proofs while stale. */
 export const ASK_MS = 1500;
 /** While the holder's connection is interrupted: nobody is told when it is back, so ask. */
@@ -65,10 +70,10 @@ const CURRENT = ['subscribed', 'locked', 'viewers', 'granted'];
  * @property {number} [viewer_count]
  */
 /**
- * What we hold. `until`: own clock; `sent`: when the proof of it was sent; `proven`: nothing has happened since that could make it untrue;
+ * What we hold. `until`: own clock; `silent`: after so much silence it may be somebody else's; `sent`: when the proof of it was sent; `proven`: nothing has happened since that could make it untrue;
  * `claim`: how far the application's claim of this token has come; `receipt`: the newest, for the application; `from`: what the person is
  * shown until it counts for the first time, then null.
- * @typedef {{token: number, sent: number, until: number, renewMs: number, proven: boolean, renewing: boolean, receipt: string | null, claim: 'due'|'asked'|'done', from: Name | null}} Grant
+ * @typedef {{token: number, sent: number, until: number, silent: number, renewMs: number, proven: boolean, renewing: boolean, receipt: string | null, claim: 'due'|'asked'|'done', from: Name | null}} Grant
  */
 /**
  * A call that has not got its end: without an answer so far, or in line as `number`, known since `rev`. With `take` it takes over, from
@@ -101,7 +106,8 @@ const CURRENT = ['subscribed', 'locked', 'viewers', 'granted'];
  * @property {{token: number | null, wait: boolean} | null} left what was held, or still asked for, when the page was left
  * @property {boolean} changed somebody else may have held the form between two of our grants
  * @property {string | null} problem the service's name for why the last attempt failed, e.g. `not_allowed`; or `claim`, `turn_passed`, `denied`
- * @property {boolean} probed the service wants a sign of life for a grant whose answer is still on its way
+ * @property {number} heard own clock: when the last sign of life that was answered was sent
+ * @property {boolean} probed the service wants a renewal now, perhaps for a grant whose answer is still on its way
  * @property {boolean} claims whether the application claims each grant before it counts
  * @property {string | null} me this user
  * @property {string[] | null} rights on this form, as far as the service has told them
@@ -131,9 +137,9 @@ const CURRENT = ['subscribed', 'locked', 'viewers', 'granted'];
  *   | {type: 'left', rid: string} | {type: 'came back', rid: string}
  *   | {type: 'other tab', holds: boolean}
  *   | {type: 'denied', problem: string}
- *   | {type: 'tick'}} Input
+ *   | {type: 'tick', heard: number}} Input
  */
-/** @typedef {{token: number, epoch: string, rev: number, lease_ms: number, renew_ms: number, receipt?: string}} Proof */
+/** @typedef {{token: number, epoch: string, rev: number, lease_ms: number, renew_ms: number, silence_ms?: number, receipt?: string}} Proof */
 /**
  * @typedef {{do: 'status'} | {do: 'renew'} | {do: 'leave queue'}
  *   | {do: 'lock', rid: string, wait: boolean, take: {expected: number, reason: string} | null}
@@ -149,7 +155,7 @@ export function start(now, me = null, part = false) {
     snapshot: null, snapshotAt: now, epoch: null, rev: 0, askAt: null,
     grant: null, asking: null, place: null, question: null, releasing: null,
     lost: null, taken: null, handover: null, ending: null, left: null,
-    changed: false, problem: null, probed: false, claims: false, me, rights: null, sameUser: false, otherTab: false, part,
+    changed: false, problem: null, heard: 0, probed: false, claims: false, me, rights: null, sameUser: false, otherTab: false, part,
   };
 }
 
@@ -171,8 +177,12 @@ export function step(before, input, now, contest = null) {
   apply(s, input, now, effects, contest);
   contest?.settle(s, now, effects);
   const { grant } = s;
-  if (grant?.proven && now >= grant.until - LATE_MS) doubt(s, effects);
+  if (grant?.proven && now >= Math.min(grant.until, s.heard + grant.silent) - LATE_MS) doubt(s, effects);
   if (grant?.proven && s.doubt !== null && now >= s.doubt) grant.proven = false;
+  if (grant?.proven && grant.claim === 'due') {
+    grant.claim = 'asked';
+    effects.push({ do: 'claim', token: grant.token });
+  }
   if (s.link && s.askAt === null && s.snapshot?.state === 'grace') s.askAt = now + GRACE_ASK_MS;
   if (!grant) s.ending = null;
   s.name = nameOf(s, now);
@@ -215,7 +225,6 @@ function apply(s, input, now, effects, contest) {
     case 'connected':
       s.link = true;
       s.network = true;
-      s.doubt = null;
       s.problem = null;
       s.askAt = now + ASK_MS;
       s.me = input.me ?? s.me;
@@ -274,7 +283,7 @@ function apply(s, input, now, effects, contest) {
     }
 
     case 'probe':
-      if (s.asking) s.probed = true; // it has overtaken the answer that tells us of our grant
+      s.probed = true;
       if (grant) {
         grant.renewing = true; // at once, even if one is under way: the service waits for a sign from now
         effects.push({ do: 'renew' });
@@ -293,7 +302,7 @@ function apply(s, input, now, effects, contest) {
       return;
 
     case 'granted': {
-      const { asking } = s;
+      const { asking, probed } = s;
       if (asking?.rid !== input.rid) {
         // Nobody waits for it any more (the page was left, or the person cancelled): give it back, unless it is what we hold anyway, or
         // what the next attempt is about to be answered with.
@@ -304,9 +313,8 @@ function apply(s, input, now, effects, contest) {
       if (asking.line) effects.push({ do: 'leave queue' }); // it has passed the line
       const from = asking.resume ? 'connecting' : asking.take ? 'locked' : asking.number !== null ? 'queued' : 'free';
       s.asking = s.left = s.problem = s.ending = null;
-      hold(s, input.grant, input.sent, now, effects, from);
-      if (s.probed) renew(s, effects);
-      s.probed = false;
+      hold(s, input.grant, input.sent, effects, from);
+      if (probed) renew(s, effects);
       return;
     }
 
@@ -319,7 +327,7 @@ function apply(s, input, now, effects, contest) {
       return;
 
     case 'renewed':
-      if (grant?.token === input.grant.token) hold(s, input.grant, input.sent, now, effects, grant.from);
+      if (grant?.token === input.grant.token) hold(s, input.grant, input.sent, effects, grant.from);
       return;
 
     case 'renewal lost':
@@ -359,6 +367,7 @@ function apply(s, input, now, effects, contest) {
       return;
 
     case 'tick':
+      if (!s.probed) s.heard = input.heard;
       if (s.askAt !== null && now >= s.askAt) {
         s.askAt = s.snapshot ? null : now + ASK_MS * 4;
         effects.push({ do: 'status' });
@@ -395,25 +404,21 @@ export function release(s, rid, answer, effects) {
   if (s.link) effects.push({ do: 'unlock', ...s.releasing, leaving: false });
 }
 
-/** @param {State} s @param {Proof} proof @param {number} sent @param {number} now @param {Effect[]} effects @param {Name | null} from */
-function hold(s, proof, sent, now, effects, from) {
-  const until = sent + proof.lease_ms;
-  const proven = s.link && now < until - LATE_MS && sent >= s.woke;
+/** @param {State} s @param {Proof} proof @param {number} sent @param {Effect[]} effects @param {Name | null} from */
+function hold(s, proof, sent, effects, from) {
   const claim = s.grant?.token === proof.token ? s.grant.claim : s.claims ? 'due' : 'done';
   const receipt = proof.receipt ?? s.grant?.receipt ?? null;
-  s.grant = { token: proof.token, sent, until, renewMs: proof.renew_ms, proven, renewing: false, receipt, claim, from };
-  s.lost = s.taken = null;
-  s.sameUser = s.otherTab = false;
+  const proven = s.link && sent >= s.woke; // and in time, sees `step`
+  s.grant = { token: proof.token, sent, until: sent + proof.lease_ms, silent: proof.silence_ms ?? SILENCE_MS, renewMs: proof.renew_ms, proven, renewing: false, receipt, claim, from };
+  s.heard = sent;
+  s.lost = s.taken = s.doubt = null;
+  s.probed = s.sameUser = s.otherTab = false;
   if (proof.epoch !== s.epoch || proof.rev > s.rev) {
     s.epoch = proof.epoch;
     s.rev = proof.rev;
   }
   if (s.snapshot) s.snapshot = { ...s.snapshot, state: 'held', token: proof.token, epoch: proof.epoch, rev: proof.rev };
   if (!proven) renew(s, effects);
-  else if (claim === 'due') {
-    s.grant.claim = 'asked';
-    effects.push({ do: 'claim', token: proof.token });
-  }
 }
 
 /** @param {State} s @param {Person | null} holder who has it now @param {string | null} cause @param {number} now */

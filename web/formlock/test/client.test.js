@@ -184,6 +184,35 @@ test('nothing heard for long: a sign of life is asked for', limit, async () => {
   await router.called('status', before);
 });
 
+test('who holds a form gives three signs of life in the silence that its policy allows; they count from their sending (U7)', limit, async () => {
+  let now = 1000;
+  router.lease.silence_ms = 9000;
+  const client = makeClient('ann', { clock: () => now });
+  const lock = client.form(FORM);
+  await lock.lock();
+  await router.called('updates');
+  await lock.call('status', {});
+  const signs = () => router.calls.filter(({ procedure }) => procedure === 'com.example.alive').length;
+  now += 2999;
+  client.tick();
+  await lock.call('status', {});
+  assert.equal(signs(), 0);
+  now += 3000;
+  client.tick();
+  const sent = now;
+  now += 500;
+  await router.called('alive');
+  while (client.supervisor.heard < sent) await new Promise((resolve) => setTimeout(resolve));
+  assert.equal(client.supervisor.heard, sent);
+  router.hook = () => 'silent';
+  now = sent + 7499;
+  client.tick();
+  assert.equal(lock.name, 'mine');
+  now += 1;
+  client.tick();
+  assert.equal(lock.name, 'stale');
+});
+
 test('a duplicated tab, refused as the same user, takes an id of its own (U10)', limit, async () => {
   const first = makeClient('ann');
   await first.form(FORM).lock();

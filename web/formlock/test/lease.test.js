@@ -3,18 +3,19 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
 import * as contest from '../contest.js';
-import { ASK_MS, BLIP_MS, LATE_MS, GRACE_ASK_MS, PAUSE_MS, start, step } from '../lease.js';
+import { ASK_MS, BLIP_MS, LATE_MS, GRACE_ASK_MS, PAUSE_MS, SILENCE_MS, start, step } from '../lease.js';
 
 const ANN = { user: 'ann', name: 'Ann Weber' };
 const LEASE = 90_000;
 const RENEW = 25_000;
 
-/** A form under test: `in(input, later)` moves the clock, ticking each second on the way as the worker does. */
+/** A form under test: `in(input, later)` moves the clock, ticking each second on the way as the worker does. The line is alive until it is `deaf`. */
 function form() {
   let now = 1000;
   let state = start(now);
+  let heard = null;
   const tell = (input, at) => {
-    const result = step(state, input, at, contest);
+    const result = step(state, input.type === 'tick' ? { heard: heard ?? at, ...input } : input, at, contest);
     state = result.state;
     return result.effects;
   };
@@ -22,6 +23,8 @@ function form() {
     get state() { return state; },
     get name() { return state.name; },
     get now() { return now; },
+    /** No call that is sent from now on is answered; `false`: all are. */
+    deaf(dead = true) { heard = dead ? now : null; },
     /** The application claims grants. */
     claims() { state = { ...state, claims: true }; },
     in(input, later = 0) {
@@ -41,7 +44,7 @@ function form() {
 
 const free = (rev = 0, epoch = 'e') => ({ state: 'free', holder: null, since_ms: null, expires_in_ms: null, token: null, epoch, rev });
 const held = (rev, token = 1, holder = ANN, epoch = 'e') => ({ state: 'held', holder, since_ms: 0, expires_in_ms: LEASE, token, epoch, rev });
-const proof = (token = 1, rev = 1, epoch = 'e') => ({ token, epoch, rev, lease_ms: LEASE, renew_ms: RENEW });
+const proof = (token = 1, rev = 1, epoch = 'e') => ({ token, epoch, rev, lease_ms: LEASE, renew_ms: RENEW, silence_ms: SILENCE_MS });
 
 function linked(snapshot = free()) {
   const f = form();
@@ -136,6 +139,98 @@ test('no answer to renewals: stale before the end of the lease by the own clock,
   assert.equal(f.name, 'stale');
   f.in({ type: 'tick' }, 10 * LEASE);
   assert.equal(f.name, 'stale');
+});
+
+const short = (silence_ms = 6000) => ({ ...proof(), silence_ms });
+
+/** Held under a policy that lets the next one in after 6 s of silence. */
+function brisk() {
+  const f = linked();
+  f.in({ type: 'edit', rid: 'r1' });
+  f.in({ type: 'granted', rid: 'r1', sent: f.now, grant: short() });
+  return f;
+}
+
+test('a silent line: stale before somebody who waits can have the form, however long the lease (U7)', () => {
+  const f = brisk();
+  f.in({ type: 'tick' }, 20_000);
+  assert.equal(f.name, 'mine', 'as long as calls are answered');
+  f.deaf();
+  f.in({ type: 'tick' }, 4000);
+  assert.equal(f.name, 'mine');
+  assert.deepEqual(f.in({ type: 'tick' }, 1000), [{ do: 'renew' }]);
+  assert.equal(f.name, 'stale');
+});
+
+test('silence counts from the sending of what was answered: a late answer opens nothing', () => {
+  const f = linked();
+  f.in({ type: 'tick' }, 9000);
+  f.in({ type: 'edit', rid: 'r1' });
+  assert.deepEqual(f.in({ type: 'granted', rid: 'r1', sent: f.now - 5000, grant: short() }), [{ do: 'renew' }]);
+  assert.equal(f.name, 'stale');
+  assert.deepEqual(f.in({ type: 'renewed', sent: f.now - 5000, grant: short() }), [{ do: 'renew' }]);
+  assert.equal(f.name, 'stale');
+  f.in({ type: 'renewed', sent: f.now - 4000, grant: short() });
+  assert.equal(f.name, 'mine');
+});
+
+test('an older service does not say how long: 15 s', () => {
+  const f = linked();
+  f.in({ type: 'edit', rid: 'r1' });
+  f.in({ type: 'granted', rid: 'r1', sent: f.now, grant: { ...proof(), silence_ms: undefined } });
+  f.deaf();
+  f.in({ type: 'tick' }, 13_000);
+  assert.equal(f.name, 'mine');
+  f.in({ type: 'tick' }, 1000);
+  assert.equal(f.name, 'stale');
+});
+
+test('behind a probe only a renewal is a sign of life: the service counts from the probe', () => {
+  const f = brisk();
+  f.in({ type: 'tick' }, 10_000);
+  assert.deepEqual(f.in({ type: 'probe' }), [{ do: 'renew' }]);
+  f.in({ type: 'tick' }, 4000);
+  assert.equal(f.name, 'mine');
+  f.in({ type: 'tick' }, 1000);
+  assert.equal(f.name, 'stale', 'though the router answers');
+  f.in({ type: 'renewed', sent: f.now, grant: short() });
+  f.in({ type: 'tick' }, 20_000);
+  assert.equal(f.name, 'mine');
+});
+
+test('the next grant is not counted from the silence before it', () => {
+  const f = brisk();
+  f.in({ type: 'done', rid: 'd' });
+  f.in({ type: 'unlocked', rid: 'd', rev: null });
+  f.deaf();
+  f.in({ type: 'tick' }, 30_000);
+  f.in({ type: 'edit', rid: 'r2' });
+  f.in({ type: 'granted', rid: 'r2', sent: f.now, grant: { ...short(), token: 2, rev: 3 } });
+  assert.equal(f.name, 'mine');
+});
+
+test('a claim waits for a grant that is in time', () => {
+  const f = linked();
+  f.claims();
+  f.in({ type: 'tick' }, 9000);
+  f.in({ type: 'edit', rid: 'r1' });
+  assert.deepEqual(f.in({ type: 'granted', rid: 'r1', sent: f.now - 5000, grant: short() }), [{ do: 'renew' }]);
+  assert.deepEqual(f.in({ type: 'renewed', sent: f.now, grant: short() }), [{ do: 'claim', token: 1 }]);
+});
+
+test('a line that is back proves nothing: what has not been proved on it within the moment of a blip is stale', () => {
+  const f = mine();
+  f.in({ type: 'disconnected' });
+  f.in({ type: 'connected' }, 500);
+  assert.equal(f.name, 'mine');
+  f.in({ type: 'tick' }, BLIP_MS);
+  assert.equal(f.name, 'stale');
+  const g = mine();
+  g.in({ type: 'disconnected' });
+  g.in({ type: 'connected' }, 500);
+  g.in({ type: 'renewed', sent: g.now, grant: proof() });
+  g.in({ type: 'tick' }, BLIP_MS);
+  assert.equal(g.name, 'mine');
 });
 
 test('stale becomes mine again only by a renewal, and lost only by the service', () => {
@@ -387,7 +482,7 @@ test('random walks: never mine after the end of the lease by the own clock, rev 
       if (pick(3) === 0) service = { ...service, rev: service.rev + 1, token: service.token + pick(2) };
       const grant = () => ({ ...proof(service.token - pick(2), Math.max(0, service.rev - pick(2)), `e${service.epoch}`) });
       const input = [
-        () => ({ type: 'tick' }), () => ({ type: 'connected' }), () => ({ type: 'disconnected', silent: pick(2) === 0 }),
+        () => ({ type: 'tick', heard: now - pick(30_000) }), () => ({ type: 'connected' }), () => ({ type: 'disconnected', silent: pick(2) === 0 }),
         () => ({ type: 'offline' }), () => ({ type: 'online' }), () => ({ type: 'probe' }), () => ({ type: 'renewing' }), () => ({ type: 'unanswered' }),
         () => ({ type: 'edit', rid: `r${(rid += 1)}` }), () => ({ type: 'granted', rid: state.asking?.rid ?? 'none', sent: now - pick(120_000), grant: grant() }),
         () => ({ type: 'refused', rid: state.asking?.rid ?? 'none', snapshot: any(), sameUser: false }),
@@ -412,6 +507,7 @@ test('random walks: never mine after the end of the lease by the own clock, rev 
         assert.ok(next.grant.proven && next.grant.claim === 'done', `proven and claimed: ${where}`);
         assert.ok(next.grant.sent >= next.woke, `proved since the last pause: ${where}`);
         assert.ok(next.grant && now < next.grant.until, `mine within the lease: ${where}`);
+        assert.ok(now < next.heard + next.grant.silent - LATE_MS, `mine before somebody else may have it: ${where}`);
         assert.ok(next.link || now < next.doubt, `mine with a line, or a moment after: ${where}`);
       }
       if (next.epoch === state.epoch) assert.ok(next.rev >= state.rev, `rev: ${where}`);
