@@ -1,4 +1,4 @@
-"""How a page looks, wide and narrow, light and dark: a checker finds nothing wrong, nothing sticks out, and pictures for people to look at."""
+"""How a page looks, wide and narrow, light and dark: a checker finds nothing wrong, nothing sticks out, people get pictures."""
 
 from __future__ import annotations
 
