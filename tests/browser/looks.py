@@ -42,7 +42,7 @@ class Looks:
             page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
             for width in WIDTHS:
                 page.set_viewport_size({"width": width, "height": 900})
-                assert found(page) == [], f"{name}, {scheme}, {width}"
+                assert not (wrong := found(page)), f"{name}, {scheme}, {width}: {wrong}"
                 page.screenshot(path=self.folder / f"{name}-{scheme}-{width}.png", full_page=True)
         for width in (*WIDTHS, *ENLARGED):
             page.set_viewport_size({"width": width, "height": 900})

@@ -199,6 +199,56 @@ def test_long_names_and_both_directions(page_as: Visitor, form: str, looks: Look
     looks.at(bob.page, f"long-names-{direction}")
 
 
+def test_the_banner_has_its_place(page_as: Visitor) -> None:
+    """Narrow and wide, nothing below the banner moves when somebody comes, edits, or waits in line (U26, U29)."""
+    for width in (1280, 390):
+        ann, bob = (page_as(user, viewport={"width": width, "height": 900}) for user in ("ann", "bob"))
+        ann.sees("free", "")
+        expect(ann.banner.locator("[part=viewer]")).to_have_count(1)
+        heights = [height(ann)]
+        ann.lock()
+        heights.append(height(ann))
+        bob.sees("locked", "Active now")
+        heights.append(height(bob))
+        bob.press("Wait for my turn")
+        bob.sees("queued")
+        heights.append(height(bob))
+        assert len(set(heights)) == 1, (width, heights)
+        bob.press("Leave the line")
+        ann.press("Done")
+        for tab in (ann, bob):
+            tab.page.close()
+
+
+def height(tab: Tab) -> float:
+    box = tab.banner.locator("[part=banner]").bounding_box()
+    assert box
+    return box["height"]
+
+
+def test_what_stands_in_the_banner_for_others(page_as: Visitor, form: str) -> None:
+    """What a page has written into <form-lock> for browsers without scripts is seen neither beside the banner nor read out; what we
+    put there ourselves is (U21)."""
+    markup = f'<form-lock for="{form}"><p>The lock has not loaded.</p></form-lock>' + record(form)
+    ann, bob = page_as.html("ann", "Ann Weber", form, markup), page_as.html("bob", "Bob Novak", form, markup)
+    ann.lock()
+    expect(ann.page.get_by_text("has not loaded")).to_be_hidden()
+    bob.sees("locked", "Active now")
+    bob.press("Ask to release")
+    expect(bob.page.locator("form-lock-say")).to_be_visible()
+    plain = page_as.html("ann", "Ann Weber", form, markup, context=page_as.context(java_script_enabled=False))
+    expect(plain.page.get_by_text("has not loaded")).to_be_visible()
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_frames_show_the_form_whole(invoices: Invoices, page_as: Visitor, width: int) -> None:
+    """In the demo with two frames the row with Save and Cancel is seen without scrolling in a frame, wide and narrow (U26)."""
+    demo = invoices.page("demo", context=page_as.context(viewport={"width": width, "height": 4000}))
+    for name in ("Ann Weber", "Bob Novak"):
+        frame = demo.page.frame_locator(f'iframe[title*="{name}"]')
+        expect(frame.get_by_role("button", name="Save", exact=True)).to_be_in_viewport(ratio=1)
+
+
 # -- the examples with frameworks
 
 

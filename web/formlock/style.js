@@ -51,8 +51,9 @@ export const BANNER = `
 [part="note"] { display: block; font-size: .9375rem; }
 [part="note"]:not([hidden]) + [part="note"] { margin-block-start: .125rem; }
 .line { font-size: .875rem; }
+.links { display: inline-flex; flex-wrap: wrap; gap: 0 .625rem; }
 [part="button"].small {
-  position: relative; min-block-size: 1.5rem; min-inline-size: 0; padding: 0; margin-inline-end: .5rem; border: 0; background: none; color: var(--_tone);
+  position: relative; min-block-size: 1.5rem; min-inline-size: 0; padding: 0; border: 0; background: none; color: var(--_tone);
   font-size: .875rem; text-decoration: underline; text-underline-offset: .15em;
 }
 [part="buttons"] { display: flex; flex-wrap: wrap; gap: .5rem; margin-inline-start: auto; }
