@@ -34,7 +34,10 @@ list.addEventListener('updated', (event) => {
   const what = reported === 'updated' ? changes(changeSet) : '';
   tell(`${actor?.name ?? 'Somebody'} ${DONE[reported] ?? reported} ${titleOf(form)}${what}`);
 });
-for (const frame of /** @type {NodeListOf<HTMLIFrameElement>} */ (document.querySelectorAll('iframe'))) frame.addEventListener('load', () => fit(frame));
+for (const frame of /** @type {NodeListOf<HTMLIFrameElement>} */ (document.querySelectorAll('iframe'))) {
+  fit(frame); // it may have been loaded before this script
+  frame.addEventListener('load', () => fit(frame));
+}
 addEventListener('pagehide', () => client.leave());
 addEventListener('pageshow', ({ persisted }) => persisted && client.comeBack());
 client.start();
