@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import itertools
+import mimetypes
 import os
+import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from html import escape
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Locator, Page, Playwright, Route, expect, sync_playwright
 
+from tests.browser.looks import Looks
 from tests.support import needs
-from tests.support.node import Node
+from tests.support.node import ROOT, Node
 
 expect.set_options(timeout=10_000)
 
@@ -29,6 +33,9 @@ ARGUMENTS = [
 ]
 CSP = "default-src 'self'; frame-ancestors 'self'; base-uri 'none'; form-action 'self'"
 _numbers = itertools.count(1)
+# Of the example pages of examples/frameworks.
+EXAMPLE_FORM = "com.example.form.invoice.42"
+NONCE = "bm9uY2U"
 
 
 @pytest.fixture(scope="module")
@@ -180,6 +187,11 @@ def form() -> str:
 
 
 @pytest.fixture
+def looks(screenshots: Path) -> Looks:
+    return Looks(screenshots)
+
+
+@pytest.fixture
 def screenshots(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where pictures go: never into the repository."""
     folder = os.environ.get("FORMLOCK_SCREENSHOTS")
@@ -203,3 +215,79 @@ def patient(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
 def patiently(patient: Node, browser: Browser) -> Iterator[Visitor]:
     """As `page_as`, at that node."""
     yield from visits(patient, browser)
+
+
+# -- the applications that come with it
+
+Open = Callable[..., Tab]
+
+
+class Invoices:
+    """Opens pages of the application. Each test has an invoice of its own."""
+
+    def __init__(self, node: Node, page_as: Visitor) -> None:
+        self.node = node
+        self._page_as = page_as
+
+    def page(self, path: str, form: str = "", context: BrowserContext | None = None) -> Tab:
+        tab = self._page_as.watch((context or self._page_as.context()).new_page(), form)
+        tab.page.goto(self.node.url + path)
+        return tab
+
+    def form(self, user: str, number: int, *, query: str = "", context: BrowserContext | None = None) -> Tab:
+        return self.page(f"invoices/{user}/{number}{query}", f"com.example.form.invoice.{number}", context)
+
+    def list(self, user: str) -> Tab:
+        tab = self.page(f"invoices/{user}/")
+        expect(tab.page.locator('[data-form-lock-state="free"]').first).to_be_visible()
+        return tab
+
+
+@pytest.fixture
+def invoices(node: Node, page_as: Visitor) -> Invoices:
+    invoices = Invoices(node, page_as)
+    page = page_as.context().new_page()
+    # The demo starts beside the node; its page looks again by itself until it is there.
+    page.goto(node.url + "invoices/ann/")
+    expect(page.get_by_role("heading", name="Invoices")).to_be_visible(timeout=60_000)
+    page.close()
+    return invoices
+
+
+@pytest.fixture(scope="session")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("frameworks")
+    subprocess.run([needs("node"), str(ROOT / "examples/frameworks/build.mjs"), str(folder)], check=True, timeout=100)
+    return folder
+
+
+@pytest.fixture
+def example(page_as: Visitor, built: Path, form: str) -> Open:
+    """Opens a page as somebody, served below the node's address with its security policy; its form is one of the test's own."""
+
+    def opened(user: str, name: str, page: str = "index.html") -> Tab:
+        context = page_as.context()
+        context.grant_permissions(["local-network-access"])
+
+        def serve(route: Route) -> None:
+            path = urlsplit(route.request.url).path.partition("/frameworks/")[2]
+            status = 200
+            if route.request.method == "POST" and "much" in (route.request.post_data or ""):
+                # As an application that finds a mistake: the form again, and 422.
+                path, status = f"{name}/form.html", 422
+            content, policy = (built / path).read_text().replace(EXAMPLE_FORM, form), CSP
+            if name == "turbo":
+                # Its progress bar has a style element.
+                content = content.replace("</head>", f'<meta name="csp-nonce" content="{NONCE}"></head>')
+                policy = f"{CSP}; style-src 'self' 'nonce-{NONCE}'"
+            kind = mimetypes.guess_type(path)[0] or "text/plain"
+            route.fulfill(
+                status=status, content_type=f"{kind}; charset=utf-8", headers={"content-security-policy": policy}, body=content
+            )
+
+        context.route(f"{page_as.url}frameworks/**", serve)
+        tab = page_as.watch(context.new_page(), form)
+        tab.page.goto(f"{page_as.url}frameworks/{name}/{page}?user={user}")
+        return tab
+
+    return opened

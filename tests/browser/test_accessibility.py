@@ -2,30 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
 import pytest
 from playwright.sync_api import expect
 
 from tests.browser.conftest import Tab, Visitor
+from tests.browser.looks import found
 from tests.browser.test_pictures import WAYS
-from tests.support.node import ROOT
 
 pytestmark = [pytest.mark.browser, pytest.mark.node]
-
-AXE = ROOT / "web/formlock/node_modules/axe-core/axe.min.js"
-RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
-
-
-def found(tab: Tab) -> list[dict[str, Any]]:
-    """What axe finds wrong on the page, each with the elements it is about."""
-    tab.page.evaluate(AXE.read_text(encoding="utf-8"))
-    violations: list[dict[str, Any]] = tab.page.evaluate(
-        "tags => axe.run(document, {runOnly: tags}).then(({violations}) =>"
-        " violations.map(({id, nodes}) => ({id, nodes: nodes.map(({html, failureSummary}) => [html, failureSummary])})))",
-        RULES,
-    )
-    return violations
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -43,7 +29,7 @@ def test_every_state(page_as: Visitor, form: str, scheme: Literal["light", "dark
 
     def check(tab: Tab, state: str, text: str = "") -> None:
         tab.sees(state, text)
-        assert found(tab) == [], state
+        assert found(tab.page) == [], state
 
     check(ann, "free")
     ann.lock()
@@ -78,7 +64,7 @@ def test_the_demo_page_and_lists(page_as: Visitor) -> None:
     """axe finds nothing on the demo's page, and nothing in a list or badge of who is editing (U26)."""
     ann = page_as("ann")
     ann.lock()
-    assert found(ann) == []
+    assert found(ann.page) == []
     topic = "com.example.form.invoice.42"
     page = page_as.html(
         "bob",
@@ -88,7 +74,7 @@ def test_the_demo_page_and_lists(page_as: Visitor) -> None:
         f'<tr form-lock-item="{topic}"><td>42<td form-lock-mark></table><p><form-lock-badge for="{topic}"></form-lock-badge></main>',
     )
     expect(page.page.locator("form-lock-badge")).to_have_text("Ann Weber is editing")
-    assert found(page) == []
+    assert found(page.page) == []
 
 
 def test_all_by_keyboard(page_as: Visitor, form: str) -> None:

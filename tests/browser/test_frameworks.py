@@ -4,63 +4,17 @@ from __future__ import annotations
 
 import http.server
 import mimetypes
-import subprocess
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Locator, Page, Route, expect
+from playwright.sync_api import Locator, Page, expect
 
-from tests.browser.conftest import CSP, Tab, Visitor
-from tests.support import needs
-from tests.support.node import ROOT, Node
+from tests.browser.conftest import EXAMPLE_FORM, Open, Tab, Visitor
+from tests.support.node import Node
 
 pytestmark = [pytest.mark.node, pytest.mark.browser]
-
-FORM = "com.example.form.invoice.42"
-NONCE = "bm9uY2U"
-Open = Callable[..., Tab]
-
-
-@pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("frameworks")
-    subprocess.run([needs("node"), str(ROOT / "examples/frameworks/build.mjs"), str(folder)], check=True, timeout=100)
-    return folder
-
-
-@pytest.fixture
-def example(page_as: Visitor, built: Path, form: str) -> Open:
-    """Opens a page as somebody, served below the node's address with its security policy; its form is one of the test's own."""
-
-    def opened(user: str, name: str, page: str = "index.html") -> Tab:
-        context = page_as.context()
-        context.grant_permissions(["local-network-access"])
-
-        def serve(route: Route) -> None:
-            path = urlsplit(route.request.url).path.partition("/frameworks/")[2]
-            status = 200
-            if route.request.method == "POST" and "much" in (route.request.post_data or ""):
-                # As an application that finds a mistake: the form again, and 422.
-                path, status = f"{name}/form.html", 422
-            content, policy = (built / path).read_text().replace(FORM, form), CSP
-            if name == "turbo":
-                # Its progress bar has a style element.
-                content = content.replace("</head>", f'<meta name="csp-nonce" content="{NONCE}"></head>')
-                policy = f"{CSP}; style-src 'self' 'nonce-{NONCE}'"
-            kind = mimetypes.guess_type(path)[0] or "text/plain"
-            route.fulfill(
-                status=status, content_type=f"{kind}; charset=utf-8", headers={"content-security-policy": policy}, body=content
-            )
-
-        context.route(f"{page_as.url}frameworks/**", serve)
-        tab = page_as.watch(context.new_page(), form)
-        tab.page.goto(f"{page_as.url}frameworks/{name}/{page}?user={user}")
-        return tab
-
-    return opened
 
 
 def says(page: Page, text: str) -> Locator:
@@ -300,7 +254,7 @@ def application(built: Path, node: Node, form: str) -> Iterator[str]:
             else:
                 content = (built / "turbo" / name.replace("next.html", "form.html")).read_text()
                 content = content.replace('"/formlock/', f'"{node.url}formlock/').replace('action="index.html"', f'action="{name}"')
-                content = content.replace(FORM, f"{form}-next" if name == "next.html" else form)
+                content = content.replace(EXAMPLE_FORM, f"{form}-next" if name == "next.html" else form)
                 self._answer(200, mimetypes.guess_type(name)[0] or "", content)
 
         def do_POST(self) -> None:

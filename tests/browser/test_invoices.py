@@ -7,44 +7,11 @@ from pathlib import Path
 from typing import Literal
 
 import pytest
-from playwright.sync_api import BrowserContext, FrameLocator, Locator, Page, expect
+from playwright.sync_api import FrameLocator, Locator, Page, expect
 
-from tests.browser.conftest import Tab, Visitor
-from tests.support.node import Node
+from tests.browser.conftest import Invoices, Tab, Visitor
 
 pytestmark = [pytest.mark.browser, pytest.mark.node]
-
-
-class Invoices:
-    """Opens pages of the application. Each test has an invoice of its own."""
-
-    def __init__(self, node: Node, page_as: Visitor) -> None:
-        self.node = node
-        self._page_as = page_as
-
-    def page(self, path: str, form: str = "", context: BrowserContext | None = None) -> Tab:
-        tab = self._page_as.watch((context or self._page_as.context()).new_page(), form)
-        tab.page.goto(self.node.url + path)
-        return tab
-
-    def form(self, user: str, number: int, *, query: str = "", context: BrowserContext | None = None) -> Tab:
-        return self.page(f"invoices/{user}/{number}{query}", f"com.example.form.invoice.{number}", context)
-
-    def list(self, user: str) -> Tab:
-        tab = self.page(f"invoices/{user}/")
-        expect(tab.page.locator('[data-form-lock-state="free"]').first).to_be_visible()
-        return tab
-
-
-@pytest.fixture
-def invoices(node: Node, page_as: Visitor) -> Invoices:
-    invoices = Invoices(node, page_as)
-    page = page_as.context().new_page()
-    # The demo starts beside the node; its page looks again by itself until it is there.
-    page.goto(node.url + "invoices/ann/")
-    expect(page.get_by_role("heading", name="Invoices")).to_be_visible(timeout=60_000)
-    page.close()
-    return invoices
 
 
 def save(tab: Tab) -> None:

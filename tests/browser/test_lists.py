@@ -5,6 +5,7 @@ from __future__ import annotations
 from playwright.sync_api import Locator, Page, WebSocket, expect
 
 from formlock_push import Pusher
+from formlock_push.plain_locks import PlainLocks
 from tests.browser.conftest import Tab, Visitor
 from tests.support.node import Node
 
@@ -111,3 +112,28 @@ def test_a_list_after_a_lost_connection(page_as: Visitor, form: str) -> None:
     page.evaluate("async () => { const { pageClient } = await import('/formlock/formlock.js'); pageClient().supervisor.start() }")
     expect(item(page, table, 1)).to_have_attribute("data-form-lock-state", "free")
     expect(item(page, table, 2).locator(".amount")).to_have_text("25")
+
+
+def test_a_lock_without_a_page(page_as: Visitor, node: Node, form: str) -> None:
+    """U18: whoever edits by plain HTTP, without a page of their own, is editing, in a list, a badge and the banner: nobody was cut off."""
+    table = Table(page_as, form)
+    topic = table.topic(1)
+    locks = PlainLocks(node.folder / "credentials" / "http", node.url + "formlock/")
+    before, after = (table.page_as.html("eva", "Eva", topic, lambda: badged(table)) for _ in range(2))
+    expect(item(before.page, table, 1)).to_have_attribute("data-form-lock-state", "free")
+    lock = locks.lock(topic, user="ann", name="Ann Weber", lease_ms=60_000)
+    after.page.reload()  # one hears of it, the other asks
+    for tab in (before, after):
+        expect(item(tab.page, table, 1)).to_contain_text("Ann Weber is editing")
+        expect(item(tab.page, table, 1)).to_have_attribute("data-form-lock-state", "held")
+        expect(tab.page.locator("form-lock-badge")).to_have_text("Ann Weber is editing")
+        expect(tab.page.locator("form-lock-badge")).to_have_attribute("state", "held")
+        tab.sees("locked", "Ann Weber is editing.")
+    locks.unlock(topic, lock["receipt"])
+    expect(item(before.page, table, 1)).to_have_attribute("data-form-lock-state", "free")
+
+
+def badged(table: Table) -> str:
+    """The list, with a badge and the form of its first record."""
+    topic = table.topic(1)
+    return f'{table.markup()}<form-lock-badge for="{topic}"></form-lock-badge><form form-lock="{topic}"><input name="x"></form>'

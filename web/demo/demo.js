@@ -34,9 +34,24 @@ list.addEventListener('updated', (event) => {
   const what = reported === 'updated' ? changes(changeSet) : '';
   tell(`${actor?.name ?? 'Somebody'} ${DONE[reported] ?? reported} ${titleOf(form)}${what}`);
 });
+for (const frame of /** @type {NodeListOf<HTMLIFrameElement>} */ (document.querySelectorAll('iframe'))) {
+  fit(frame); // it may have been loaded before this script
+  frame.addEventListener('load', () => fit(frame));
+}
 addEventListener('pagehide', () => client.leave());
 addEventListener('pageshow', ({ persisted }) => persisted && client.comeBack());
 client.start();
+
+/** A frame is as tall as the tallest form that it has shown: with its buttons, and nothing below it moves when it grows less. @param {HTMLIFrameElement} frame */
+function fit(frame) {
+  const body = frame.contentDocument?.querySelector('form.card')?.ownerDocument.body;
+  if (!body) return; // a list scrolls in it
+  const grow = () => {
+    const tall = Math.ceil(body.getBoundingClientRect().height) + frame.offsetHeight - frame.clientHeight;
+    if (tall > frame.offsetHeight) frame.style.blockSize = `${tall}px`;
+  };
+  new ResizeObserver(grow).observe(body);
+}
 
 /** @param {string} text texts of others too: written as text, never as mark-up */
 function tell(text) {

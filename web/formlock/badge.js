@@ -1,13 +1,15 @@
 // <form-lock-badge for="com.example.form.invoice.42">: who is editing one form, wherever a page names it. Badges of one type share a subscription.
-import { icon } from './icons.js';
+import { drawings, markOf } from './marks.js';
 import { sheet } from './style.js';
-import { TEXTS } from './texts-list.js';
 
 const STYLE = `
 :host { display: inline-flex; align-items: center; gap: .375em; font-weight: 600; color: var(--form-lock-amber, light-dark(#8a4b00, #f5b95a)); }
 :host([hidden]), :host([state="free"]) { display: none; }
 :host([state="mine"]) { color: var(--form-lock-accent, light-dark(#1d5fbf, #8ab8ff)); }
-svg { inline-size: 1.125em; block-size: 1.125em; }
+[part="icon"] { display: inline-flex; flex: none; gap: .375em; }
+svg, img { inline-size: 1.125em; block-size: 1.125em; }
+img { border-radius: 50%; object-fit: cover; }
+[part="text"] { overflow-wrap: anywhere; }
 `;
 
 /** @typedef {import('./formlock-list.js').FormLockList} FormLockList */
@@ -24,6 +26,7 @@ export class FormLockBadge extends HTMLElement {
   #ending = new AbortController();
   #text = document.createElement('span');
   #icon = document.createElement('span');
+  #user = '';
 
   constructor() {
     super();
@@ -65,17 +68,12 @@ export class FormLockBadge extends HTMLElement {
   /** @param {FormLockList} list @param {string} form */
   #show(list, form) {
     if (!page?.speaks(this)) return;
-    const t = { ...TEXTS, ...page.texts(this) };
-    const known = list.forms.get(form);
-    const holder = known && known.state !== 'free' ? known.holder : null;
-    const mine = holder?.user === list.client.me;
-    const state = !holder ? 'free' : mine ? 'mine' : String(known?.state);
-    const text = !holder ? '' : mine ? t.youEdit : known?.state === 'grace' ? t.edited(holder.name) : t.edits(holder.name);
-    if (this.getAttribute('state') !== state) {
-      this.setAttribute('state', state);
-      this.#icon.replaceChildren(...(holder ? [icon(mine ? 'mine' : 'locked')] : []));
-    }
-    if (this.#text.textContent !== text) this.#text.textContent = text;
+    const mark = markOf(list.forms.get(form), list.client.me, page.texts(this));
+    if (this.getAttribute('state') !== mark.state) this.setAttribute('state', mark.state);
+    if (this.#text.textContent === mark.text && this.#user === mark.user) return;
+    this.#user = mark.user;
+    this.#icon.replaceChildren(...drawings(mark));
+    this.#text.textContent = mark.text;
   }
 }
 

@@ -1,7 +1,9 @@
 // What the banner says and offers when several want the same form: who has it and how active they are, the line, questions, takeovers,
 // and how a lock was lost. Loaded when somebody else has the form, or when something happens to what we hold.
 import { languageOf } from './languages.js';
+import { STYLE, portray } from './portraits.js';
 import { Say } from './say.js';
+import { sheet } from './style.js';
 import { Numbers, TEXTS } from './texts-face.js';
 
 /** @typedef {import('./element.js').Button} Button */
@@ -57,6 +59,7 @@ export class Face {
     const { words, seconds } = this.#words(state, lock.client.clock(), wall);
     // Seconds that run down are said each second; nothing else changes so fast.
     if (seconds) this.#tick = setTimeout(() => this.host.show(), 1000);
+    queueMicrotask(() => this.#portray(state)); // when the banner has been written
     const buttons = this.#buttons(state);
     if (this.#say && !buttons.some(({ id }) => id === this.#say?.about)) this.#close();
     return { ...words, ...(buttons.length && { buttons: [...buttons, ...offered.filter(({ id }) => id === 'newest')] }) };
@@ -138,9 +141,20 @@ export class Face {
     return { text: place === 1 || place === null ? t.next : t.place(place), person: snapshot?.holder?.name };
   }
 
+  /** @param {import('./lease.js').State} state */
+  #portray(state) {
+    const shadow = this.host.banner?.shadowRoot;
+    if (!shadow) return;
+    const style = sheet(STYLE);
+    if (!shadow.adoptedStyleSheets.includes(style)) shadow.adoptedStyleSheets.push(style);
+    portray(shadow.querySelector('[part="picture"]:not([hidden])'), personOf(state)?.user);
+    for (const [at, place] of Array.from(shadow.querySelectorAll('[part="viewer"]')).entries()) portray(place, othersOf(state)[at]?.user);
+  }
+
   /** Who else has it open. @param {import('./lease.js').State} state @returns {Pick<View, 'viewers'>} */
-  #viewers({ snapshot, me }) {
-    const others = (snapshot?.viewers ?? []).filter(({ user }) => user !== me && user !== snapshot?.holder?.user);
+  #viewers(state) {
+    const { snapshot, me } = state;
+    const others = othersOf(state);
     if (!others.length) return {};
     const names = others.slice(0, NAMES).map(({ name }) => name);
     const hidden = Math.max(others.length, (snapshot?.viewer_count ?? 0) - 1 - (snapshot?.holder && snapshot.holder.user !== me ? 1 : 0)) - names.length;
@@ -256,4 +270,18 @@ export class Face {
     if (error?.code === 'too_many') return t.lineFull;
     return t.failed;
   }
+}
+
+/** Of whom the banner speaks. @param {import('./lease.js').State} state */
+function personOf({ name, snapshot, handover, lost }) {
+  if (name === 'asked') return snapshot?.asks?.[0];
+  if (name === 'mine') return handover?.by;
+  if (name !== 'lost') return snapshot?.holder;
+  if (lost?.cause === 'takeover') return lost.by ?? lost.holder;
+  return snapshot && snapshot.token !== lost?.token ? snapshot.holder : lost?.holder;
+}
+
+/** Who else has it open. @param {import('./lease.js').State} state */
+function othersOf({ snapshot, me }) {
+  return (snapshot?.viewers ?? []).filter(({ user }) => user !== me && user !== snapshot?.holder?.user);
 }

@@ -2,8 +2,7 @@
 //
 // `FormLockList` is the headless part: it subscribes to the prefix of all forms of a type, asks for the locks there are, and keeps both
 // true over lost connections. `ListBinding` shows it in a table or any other list of the page.
-import { icon } from './icons.js';
-import { TEXTS } from './texts-list.js';
+import { drawings, markOf } from './marks.js';
 import { sheet, stylePage } from './style.js';
 
 /** @typedef {import('./lease.js').Snapshot} Snapshot */
@@ -12,9 +11,12 @@ import { sheet, stylePage } from './style.js';
 /** Of a mark: in the line of its text, with an icon, in amber for others and in the accent for oneself. */
 const STYLE = `
 [form-lock-mark] { font-weight: 600; color: var(--form-lock-amber, light-dark(#8a4b00, #f5b95a)); }
-[form-lock-mark] svg { inline-size: 1.125em; block-size: 1.125em; margin-inline-end: .375em; vertical-align: -.2em; }
+[form-lock-mark] :is(svg, img) { inline-size: 1.125em; block-size: 1.125em; margin-inline-end: .375em; vertical-align: -.2em; }
+[form-lock-mark] img { border-radius: 50%; object-fit: cover; }
 [data-form-lock-state="mine"] [form-lock-mark] { color: var(--form-lock-accent, light-dark(#1d5fbf, #8ab8ff)); }
 `;
+/** On a mark: whom it names, for two may have the same name. */
+const USER = 'data-form-lock-user';
 /** Changes reported in a burst are fetched together. */
 const GATHER_MS = 150;
 /** Rows that a missed change may have touched are fetched by all pages that lost the same router: not all at once. */
@@ -110,8 +112,8 @@ export class FormLockList extends EventTarget {
   #take(form, snapshot, listed) {
     const known = this.forms.get(form);
     if (known && known.epoch === snapshot.epoch && (listed ? snapshot.rev < known.rev : snapshot.rev <= known.rev)) return;
-    const { state, holder, since_ms, expires_in_ms, note, token, epoch, rev } = snapshot;
-    this.forms.set(form, { state, holder, since_ms, expires_in_ms, note, token, epoch, rev, at: this.client.clock() });
+    const { state, holder, since_ms, expires_in_ms, until_ms, note, token, epoch, rev } = snapshot;
+    this.forms.set(form, { state, holder, since_ms, expires_in_ms, until_ms, note, token, epoch, rev, at: this.client.clock() });
     if (!known || known.rev !== rev || known.epoch !== epoch || known.state !== state) this.#tell(form);
   }
 
@@ -170,18 +172,16 @@ export class ListBinding {
   /** Only what has changed is written. @param {HTMLElement} item */
   #mark(item) {
     const known = this.list.forms.get(nameOf(item));
-    const state = known?.state ?? 'free';
-    const holder = state === 'free' ? null : (known?.holder ?? null);
-    const mine = holder?.user === this.list.client.me;
-    const t = { ...TEXTS, ...this.texts() };
-    const text = holder ? (mine ? t.youEdit : state === 'grace' ? t.edited(holder.name) : t.edits(holder.name)) : '';
-    const shown = mine ? 'mine' : state;
-    if (item.getAttribute('data-form-lock-state') !== shown) item.setAttribute('data-form-lock-state', shown);
+    const mark = markOf(known, this.list.client.me, this.texts());
+    if (item.getAttribute('data-form-lock-state') !== mark.state) item.setAttribute('data-form-lock-state', mark.state);
     const place = item.querySelector('[form-lock-mark]');
     if (!(place instanceof HTMLElement)) return;
-    if ((place.textContent ?? '') === text && (known?.note ?? '') === place.title) return;
-    place.title = (holder && known?.note) || '';
-    place.replaceChildren(...(text ? [icon(mine ? 'mine' : 'locked'), text] : []));
+    const note = (mark.text && known?.note) || '';
+    const same = place.textContent === mark.text && (place.getAttribute(USER) ?? '') === mark.user;
+    if (same && note === place.title) return;
+    place.title = note;
+    place.setAttribute(USER, mark.user);
+    place.replaceChildren(...drawings(mark), mark.text);
   }
 
   /** @param {Update} update */
@@ -272,6 +272,7 @@ function withoutMark(item) {
   for (const mark of Array.from(copy.querySelectorAll('[form-lock-mark]'))) {
     mark.replaceChildren();
     mark.removeAttribute('title');
+    mark.removeAttribute(USER);
   }
   return copy.innerHTML;
 }

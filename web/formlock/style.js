@@ -25,7 +25,7 @@ export const BANNER = `
   flex-wrap: wrap;
   align-items: center;
   gap: .5rem .75rem;
-  min-block-size: 4rem;
+  min-block-size: var(--form-lock-height, 4rem);
   padding-block: .5rem;
   padding-inline: .875rem .5rem;
   border: 1px solid color-mix(in srgb, var(--_tone) 35%, transparent);
@@ -51,8 +51,9 @@ export const BANNER = `
 [part="note"] { display: block; font-size: .9375rem; }
 [part="note"]:not([hidden]) + [part="note"] { margin-block-start: .125rem; }
 .line { font-size: .875rem; }
+.links { display: inline-flex; flex-wrap: wrap; gap: 0 .625rem; }
 [part="button"].small {
-  min-block-size: 1.5rem; min-inline-size: 0; padding: 0; margin-inline-end: .5rem; border: 0; background: none; color: var(--_tone);
+  position: relative; min-block-size: 1.5rem; min-inline-size: 0; padding: 0; border: 0; background: none; color: var(--_tone);
   font-size: .875rem; text-decoration: underline; text-underline-offset: .15em;
 }
 [part="buttons"] { display: flex; flex-wrap: wrap; gap: .5rem; margin-inline-start: auto; }
@@ -67,11 +68,22 @@ export const BANNER = `
 [part="button"]:hover { filter: brightness(1.08); }
 [part="button"]:focus-visible { outline: 3px solid var(--_accent); outline-offset: 2px; }
 [part="button"][aria-busy="true"] { cursor: progress; }
-@media (pointer: coarse) { [part="button"].small { min-block-size: 2.75rem; } }
+/* A finger meets more than the eye sees: the line stays as high as it is. */
+[part="button"].small::after { content: ""; position: absolute; inset: -.75rem -.25rem -.5rem; }
+/* What is written inside for browsers without scripts has had its time. */
+::slotted(:not(form-lock-say, form-lock-choices, form-lock-draft)) { display: none !important; }
+/* Narrow: what it says above, who else is here and what can be done below, and as high from the start as it becomes. */
 @media (max-width: 30rem) {
-  [part="banner"] { min-block-size: 4.875rem; column-gap: .625rem; }
-  [part="text"] { flex-basis: 9rem; }
-  [part="button"] { padding-inline: .875rem; }
+  [part="banner"] {
+    display: grid; grid-template: "icon text text" auto "picture text text" auto ". . ." 1fr "viewers viewers buttons" auto / auto auto 1fr;
+    gap: .25rem .625rem; align-items: start; min-block-size: var(--form-lock-height, 8.75rem);
+  }
+  [part="icon"] { grid-area: icon; justify-self: center; }
+  [part="picture"] { grid-area: picture; }
+  [part="text"] { grid-area: text; }
+  [part="viewers"] { grid-area: viewers; align-self: center; }
+  [part="buttons"] { grid-area: buttons; justify-content: end; margin: 0; }
+  [part="button"]:not(.small) { padding-inline: .875rem; min-inline-size: 4.5rem; }
 }
 @media (prefers-reduced-motion: reduce) { [part="banner"] { transition: none; } }
 @media (forced-colors: active) { [part="banner"] { border-inline-start-width: 6px; } }

@@ -17,16 +17,16 @@ const quietly = (work) => work.catch((error) => {
 function Banner({ name, holder, lock }) {
   switch (name) {
     case 'free':
-      return <p role="status">Nobody is editing. <button type="button" onClick={() => quietly(lock.lock())}>Edit</button></p>;
+      return <p className="wide" role="status">Nobody is editing. <button type="button" onClick={() => quietly(lock.lock())}>Edit</button></p>;
     case 'mine':
     case 'asked':
-      return <p role="status">You are editing. <button type="button" onClick={() => lock.done()}>Done</button></p>;
+      return <p className="wide" role="status">You are editing. <button type="button" onClick={() => lock.done()}>Done</button></p>;
     case 'locked':
-      return <p role="status">{holder} is editing. <button type="button" onClick={() => quietly(lock.lock({ wait: true }))}>Wait</button></p>;
+      return <p className="wide" role="status">{holder} is editing. <button type="button" onClick={() => quietly(lock.lock({ wait: true }))}>Wait</button></p>;
     case 'queued':
-      return <p role="status">{holder} is editing, you are waiting. <button type="button" onClick={() => lock.leaveQueue()}>Leave the line</button></p>;
+      return <p className="wide" role="status">{holder} is editing, you are waiting. <button type="button" onClick={() => lock.leaveQueue()}>Leave the line</button></p>;
     default:
-      return <p role="status">{name}</p>;
+      return <p className="wide" role="status">{name}</p>;
   }
 }
 
@@ -45,11 +45,10 @@ function Invoice() {
   }
 
   return (
-    <form onSubmit={save} data-state={name}>
+    <form className="card" onSubmit={save} data-state={name}>
       <Banner {...view} />
       <label>Amount <input name="amount" value={amount} readOnly={!editing} onChange={(event) => setAmount(event.target.value)} /></label>
-      <button type="submit" disabled={!editing}>Save</button>
-      <output>{sent}</output>
+      <p className="actions wide"><button type="submit" disabled={!editing}>Save</button> <output>{sent}</output></p>
     </form>
   );
 }
@@ -60,7 +59,7 @@ function Page() {
     <>
       <h1>Invoice 42</h1>
       {open && <Invoice />}
-      <button type="button" onClick={() => setOpen(!open)}>{open ? 'Close' : 'Open'}</button>
+      <p className="actions"><button type="button" onClick={() => setOpen(!open)}>{open ? 'Close' : 'Open'}</button></p>
     </>
   );
 }
