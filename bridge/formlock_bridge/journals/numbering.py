@@ -47,8 +47,8 @@ def number(
 
 
 def page(last: int, since: int | None, oldest_first: Iterable[Entry], max_bytes: int) -> Page:
-    """Of the form's entries after `since`, which are given, as many as fit; `last` is its newest number. One always fits, so that whoever
-    asks for page after page comes to an end. Reads no more of them than it needs."""
+    """Of the form's entries after `since`, which are given, as many as fit; `last` is its newest number. One always fits, so that
+    whoever asks for page after page comes to an end. Reads no more of them than it needs."""
     if since is None or since == last:
         return Page(last, complete=True, entries=())
     if since > last:
