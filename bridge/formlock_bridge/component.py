@@ -365,8 +365,8 @@ def small_enough(facts: dict[str, Any], size: int) -> dict[str, Any]:
 
 
 def that_fit(events: Iterable[tuple[int, dict[str, Any] | None]]) -> tuple[list[dict[str, Any]], int | None]:
-    """As many of the first as go into one answer, and the number of the last one looked at, behind which the next answer goes on. None
-    is an event that can't be told. No more are made than that takes, and one; the first always fits (`small_enough`)."""
+    """As many of the first as go into one answer, and the number of the last one looked at, behind which the next answer goes on.
+    None is an event that can't be told. No more are made than that takes, and one; the first always fits (`small_enough`)."""
     fitting: list[dict[str, Any]] = []
     room, until = MAX_TOLD_BYTES, None
     for seq, event in events:
