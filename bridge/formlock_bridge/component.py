@@ -304,14 +304,16 @@ class BridgeComponent(Session):
             return bulk_type is None and claims.allows(right, form)
 
         page = await self._journal.after(topic, since, MAX_READ_BYTES)
-        # Kept as they came, so read again; each has been accepted once. From the newest one on, as far as they fit.
-        newest, all_fit = that_fit(
-            self._event(_named(update, entry), entry.seq, entry.at, len(entry.message), allows)
-            for entry in reversed(page.entries)
-            if isinstance(update := read(self.uris, entry.message), Update)
-        )
-        newest.reverse()
-        return {"form": topic, "epoch": self._epoch, "seq": page.seq, "complete": page.complete and all_fit, "updates": newest}
+        events, until = that_fit((entry.seq, self._read_again(entry, allows)) for entry in page.entries)
+        more = {} if until is None or until == page.seq else {"until": until}
+        return {"form": topic, "epoch": self._epoch, "seq": page.seq, **more, "complete": page.complete, "updates": events}
+
+    def _read_again(self, entry: Entry, allows: Callable[[str], bool]) -> dict[str, Any] | None:
+        """The event of what is kept as it came. It has been accepted once; None: this version refuses what another one took."""
+        update = read(self.uris, entry.message)
+        if not isinstance(update, Update):
+            return None
+        return self._event(_named(update, entry), entry.seq, entry.at, len(entry.message), allows)
 
     @property
     def _epoch(self) -> str:
@@ -352,25 +354,29 @@ class BridgeComponent(Session):
 
 
 def small_enough(facts: dict[str, Any], size: int) -> dict[str, Any]:
-    """What can be told of an update whose message has `size` bytes: without its contents when they are too long, and without its
-    change set when that is. Whoever hears of it asks the application then, as always when a change set is not known."""
-    for name in ("representation", "change_set"):
+    """What can be told of an update whose message has `size` bytes: without its contents when they are too long, without its change
+    set when that is, and of many records without their ids, so that it is about all of their type. Whoever hears of it asks the
+    application then, as always when a change set is not known."""
+    for name in ("representation", "change_set", "ids"):
         if size <= SURELY_SMALL_BYTES or _length(facts) <= MAX_TOLD_BYTES:
             break
         facts.pop(name, None)
     return facts
 
 
-def that_fit(events: Iterable[dict[str, Any]]) -> tuple[list[dict[str, Any]], bool]:
-    """As many of the first as go into one answer, and whether these are all. No more are made than that takes, and one."""
+def that_fit(events: Iterable[tuple[int, dict[str, Any] | None]]) -> tuple[list[dict[str, Any]], int | None]:
+    """As many of the first as go into one answer, and the number of the last one looked at, behind which the next answer goes on.
+    None is an event that can't be told. No more are made than that takes, and one; the first always fits (`small_enough`)."""
     fitting: list[dict[str, Any]] = []
-    room = MAX_TOLD_BYTES
-    for event in events:
-        room -= _length(event)
-        if room < 0:
-            return fitting, False
-        fitting.append(event)
-    return fitting, True
+    room, until = MAX_TOLD_BYTES, None
+    for seq, event in events:
+        if event is not None:
+            room -= _length(event)
+            if fitting and room < 0:
+                break
+            fitting.append(event)
+        until = seq
+    return fitting, until
 
 
 def _length(facts: dict[str, Any]) -> int:

@@ -21,7 +21,7 @@ from formlock.policy import Policy
 from formlock.wamp import Call
 from formlock_bridge.component import MAX_ASKING, MAX_TOLD_BYTES, MAX_WAITING, BridgeComponent
 from formlock_bridge.desk import BUSY
-from formlock_bridge.journals import Entry, Page
+from formlock_bridge.journals import Arrival, Entry, Keeping, Page
 from formlock_bridge.journals.memory import MemoryJournal
 from formlock_bridge.ways import Sender
 
@@ -266,14 +266,62 @@ def test_updates(bridge: Bridge) -> None:
     assert bridge.ask(FORM) == {**answer, "updates": []}
 
 
-def test_updates_bounded(bridge: Bridge) -> None:
-    """An answer never gets so long that the router would not hand it on: the newest that fit, and that some did not."""
+def pages(bridge: Bridge, since: int = 0, form: str = FORM) -> list[dict[str, Any]]:
+    """What somebody is answered who asks until there is no more."""
+    answers = [bridge.ask(form=form, since=since)]
+    while "until" in answers[-1]:
+        answers.append(bridge.ask(form=form, since=answers[-1]["until"]))
+    return answers
+
+
+def seqs(answers: list[dict[str, Any]]) -> list[list[int]]:
+    """The numbers in each answer."""
+    return [[update["seq"] for update in answer["updates"]] for answer in answers]
+
+
+def test_updates_in_pages(bridge: Bridge) -> None:
+    """U38: an answer never gets so long that the router would not hand it on: the oldest that fit, and from where to go on; the last
+    one does not say so. Nothing is missing because it was much."""
     for _ in range(10):
         bridge.comes(form=FORM, representation="x" * 25_000)
+    answers = pages(bridge, since=1)
+    assert seqs(answers) == [[2, 3], [4, 5], [6, 7], [8, 9], [10]]
+    assert all((answer["seq"], answer["complete"]) == (10, True) for answer in answers)
+    assert [answer.get("until") for answer in answers] == [3, 5, 7, 9, None]
+    assert all(len(json.dumps(answer)) < MAX_TOLD_BYTES + 1_000 for answer in answers)
+
+
+def test_updates_that_are_forgotten(bridge: Bridge) -> None:
+    """What is no longer kept is said to be missing once; the next pages are complete."""
+    bridge._keep(MemoryJournal("e", bridge._clock, Keeping(per_form=4)))
+    for _ in range(6):
+        bridge.comes(form=FORM, representation="x" * 25_000)
+        bridge.confirm_all()
+    answers = pages(bridge)
+    assert seqs(answers) == [[3, 4], [5, 6]]
+    assert [answer["complete"] for answer in answers] == [False, True]
+
+
+def test_one_call_does_a_bounded_work(bridge: Bridge, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However much there is, no more is read of it than an answer takes."""
+    for _ in range(1_000):
+        bridge.comes(form=FORM)
+    made = []
+    event = bridge._event
+    monkeypatch.setattr(bridge, "_event", lambda *given: (made.append(given[1]), event(*given))[1])
     answer = bridge.ask(form=FORM, since=0)
-    assert not answer["complete"]
-    assert [update["seq"] for update in answer["updates"]] == [9, 10]
-    assert len(json.dumps(answer)) < MAX_TOLD_BYTES + 1_000
+    assert 400 < len(answer["updates"]) < 700
+    assert len(made) == len(answer["updates"]) + 1
+
+
+def test_what_cannot_be_read_any_more_ends_no_page(bridge: Bridge) -> None:
+    """What another version took, and this one refuses, is left out; who asks gets behind it, even when there is nothing else."""
+    journal = bridge._journal
+    assert journal is not None
+    for message in (b"x" * 60_000, b"x" * 60_000, b"x" * 60_000, b"x" * 60_000, b"x" * 60_000, b'{"form":"%s"}' % FORM.encode()):
+        ensureDeferred(journal.append([Arrival(FORM, message, 0)]))
+    assert [answer.get("until") for answer in pages(bridge)] == [4, None]
+    assert seqs(pages(bridge)) == [[], [6]]
 
 
 def test_no_line_of_those_who_ask(bridge: Bridge) -> None:
@@ -309,10 +357,9 @@ def test_numbers_that_grow(bridge: Bridge) -> None:
     for _ in range(20):
         frame = b'{"form":"%s","representation":{"a":[%s]}}' % (FORM.encode(), b",".join([b"1e15"] * 2_000))
         bridge._received(frame, 1, None, Sender("pull"))
-    answer = bridge.ask(form=FORM, since=0)
-    assert not answer["complete"]
-    assert answer["updates"][-1]["seq"] == 20
-    assert len(json.dumps(answer, separators=(",", ":"))) < MAX_TOLD_BYTES + 1_000
+    answers = pages(bridge)
+    assert [seq for page in seqs(answers) for seq in page] == list(range(1, 21))
+    assert all(len(json.dumps(answer, separators=(",", ":"))) < MAX_TOLD_BYTES + 1_000 for answer in answers)
 
 
 @pytest.mark.parametrize(
@@ -332,6 +379,16 @@ def test_too_long_to_be_told(bridge: Bridge, message: dict[str, Any], left: dict
     assert {name: event[name] for name in ("change_set", "representation") if name in event} == left
     assert event["version"] == 3
     assert bridge.ask(form=FORM, since=0)["updates"] == [event]
+
+
+def test_too_many_ids_to_be_told(bridge: Bridge) -> None:
+    """Of many records: without their ids, so that it is about all of the type; and who asks is not stopped by it for ever."""
+    topic = "com.example.form.invoice.*"
+    bridge.comes(v=1, form=topic, count=1_000, ids=[f"{n:062}" for n in range(950)])
+    bridge.comes(v=1, form=topic, count=2, ids=["1", "2"])
+    bridge.confirm_all()
+    assert [(event["count"], event.get("ids")) for _, event in bridge.told] == [(1_000, None), (2, ["1", "2"])]
+    assert seqs(pages(bridge, form=topic)) == [[1, 2]]
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ import random
 import sys
 import time
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, TextIO
 from urllib.parse import urlsplit
 
@@ -112,15 +113,19 @@ class Listener:
             waiting.cancel()
 
     async def _catch_up(self, line: EventLine, form: int) -> None:
-        since = self.known[form]
-        answer = await retried(lambda: self._asked(line, form, since))
-        for update in answer["updates"]:
-            before, number = update["change_set"]["n"]
-            self._write("kept", form, update["seq"], update["seq"], update["source"], before, number)
-            self._apply(form, update["seq"], update["seq"])
-        if not answer["complete"]:
-            self._write("cut", form, since, answer["seq"])
-        self._write("answered", form, since, answer["seq"])
+        known = self.known[form]
+        since: int | None = known
+        while since is not None:
+            answer = await retried(partial(self._asked, line, form, since))
+            for update in answer["updates"]:
+                before, number = update["change_set"]["n"]
+                self._write("kept", form, update["seq"], update["seq"], update["source"], before, number)
+                self._apply(form, update["seq"], update["seq"])
+            if not answer["complete"]:
+                self._write("cut", form, since, answer["seq"])
+            # What does not fit into one answer is in the next.
+            since = answer.get("until")
+        self._write("answered", form, known, answer["seq"])
         self.behind.discard(form)
         held, self._held = self._held, []
         for one in held:

@@ -69,7 +69,7 @@ async def test_killed(bridge: Bridge, tmp_path: Path) -> None:
         assert sum(again) >= len(everybody)
         ann = await joined(bridge.node.ws_url)
         for form in everybody:
-            answer = await ann.call("updates", form=form, since=0)
+            answer = await ann.caught_up(form)
             told = [(update["seq"], update["id"]) for update in answer["updates"]]
             assert told == [(n + 1, str(n)) for n in range(UPDATES)], form
         await ann.leave()

@@ -211,7 +211,7 @@ async def test_bad_messages(node: Node, push: zmq.Socket[bytes]) -> None:
 @ensureDeferred
 async def test_flood(node: Node, push: zmq.Socket[bytes]) -> None:
     """U36, U38: in the middle of 20,000 updates locks are granted and released, and the updates all arrive, in order, each within an
-    event; and `updates` has the last of them one by one."""
+    event; and `updates` has the last of them one by one, page after page, through a router that hands on no long message."""
     form = FOLDED + "flood"
     ann, bob = await joined(node.ws_url, "ann"), await joined(node.ws_url, "bob")
     await ann.subscribe(form)
@@ -233,9 +233,12 @@ async def test_flood(node: Node, push: zmq.Socket[bytes]) -> None:
         assert event["change_set"] == {"amount": [reached, event["seq"]]}
         reached = event["seq"]
     assert len(told) < FLOOD / 10
-    answer = await bob.call("updates", form=form, since=FLOOD - 100)
+    page = await bob.call("updates", form=form, since=FLOOD - 900)
+    assert (page["seq"], page["complete"]) == (FLOOD, True)
+    assert page["until"] == page["updates"][-1]["seq"] < FLOOD
+    answer = await bob.caught_up(form, FLOOD - 900)
     assert answer["complete"]
-    assert [update["id"] for update in answer["updates"]] == [str(n) for n in range(FLOOD - 100, FLOOD)]
+    assert [update["id"] for update in answer["updates"]] == [str(n) for n in range(FLOOD - 900, FLOOD)]
     for client in (ann, bob):
         await client.leave()
 

@@ -129,7 +129,7 @@ async def told(client: Client, form: str, last: int) -> list[tuple[int, int]]:
     """Every change of the form, as soon as the one to this value is there."""
     limit = reactor.seconds() + WITHIN_S
     while True:
-        answer = await client.call("updates", form=form, since=0)
+        answer = await client.caught_up(form)
         changes = [update["change_set"]["amount"] for update in answer["updates"] if "amount" in update.get("change_set", {})]
         # Django's amounts are decimals, which JSON tells as texts; SQLAlchemy's new record has nothing before.
         found = [(int(float(old or 0)), int(float(new))) for old, new in changes]

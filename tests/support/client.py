@@ -59,6 +59,14 @@ class Client:
         except ApplicationError as error:
             raise Refused(error) from None
 
+    async def caught_up(self, form: str, since: int = 0) -> dict[str, Any]:
+        """What the bridge has of the form after this number, over all pages, as the last one says it; `complete` if all are."""
+        pages = [await self.call("updates", form=form, since=since)]
+        while "until" in pages[-1]:
+            pages.append(await self.call("updates", form=form, since=pages[-1]["until"]))
+        updates = [update for page in pages for update in page["updates"]]
+        return {**pages[-1], "complete": all(page["complete"] for page in pages), "updates": updates}
+
     async def call_raw(self, uri: str, args: list[Any], kwargs: dict[str, Any]) -> Any:
         """A call whose keywords Autobahn's own `call` would not let through."""
         request: int = self.session._request_id_gen.next()

@@ -3,7 +3,10 @@
 /** @typedef {import('./lock.js').Update} Update */
 /** @typedef {import('./lock.js').FormLock} FormLock */
 /** @typedef {{epoch: string, seq: number}} Mark */
-/** @typedef {{epoch: string, seq: number, complete: boolean, updates: Update[]}} Missed */
+/** One page of them; `until`: where the next one goes on, if there is one. @typedef {{epoch: string, seq: number, until?: number, complete: boolean, updates: Update[]}} Missed */
+
+/** Whoever missed more pages than this reads the record again. */
+const MOST_PAGES = 20;
 
 /** Of a page's client. */
 export class Updates {
@@ -145,20 +148,18 @@ export class Feed {
     this.tell(update);
   }
 
-  /** Asks for what came after the last one that we know of; what comes meanwhile waits for its turn. @param {Update} [next] the one that showed the gap */
+  /** Asks for what came after the last one that we know of, until it is there; what comes meanwhile waits for its turn. @param {Update} [next] the one that showed the gap */
   async #catchUp(next) {
-    const since = this.at.last;
-    if (this.#early || !since) return;
+    if (this.#early || !this.at.last) return;
     this.#early = next ? [next] : [];
     let lost = false;
     try {
-      const { epoch, seq, complete, updates } = await this.ask(since.seq);
-      this.at.last = { epoch, seq };
-      if (epoch !== since.epoch || (!complete && seq > since.seq)) this.tell({ form: this.topic, epoch, seq, missed: true });
-      else for (const update of updates) this.tell(update);
+      let page = 1;
+      while (await this.#page(this.at.last, page === MOST_PAGES)) page += 1;
     } catch (error) {
-      lost = isLine(error); // then the next subscription asks, from the same number on
-      const [first] = this.#early;
+      lost = isLine(error); // then the next subscription asks, from the last one that was told on
+      const { last } = this.at;
+      const first = this.#early.find(({ epoch, seq = 0 }) => epoch !== last.epoch || seq > last.seq);
       if (!lost && first?.epoch !== undefined && first.seq !== undefined) {
         this.at.last = { epoch: first.epoch, seq: first.seq }; // nobody can say: take what came
         this.tell(first);
@@ -167,5 +168,21 @@ export class Feed {
     const early = this.#early;
     this.#early = null;
     if (!lost) for (const update of early) this.heard(update);
+  }
+
+  /** Asks for one page and tells it. @param {Mark} since @param {boolean} last there is no time for more @returns {Promise<boolean>} whether there are more */
+  async #page(since, last) {
+    const { epoch, seq, until = seq, complete, updates } = await this.ask(since.seq); // a bridge that knows no pages says no `until`
+    let missed = epoch !== since.epoch || (!complete && seq > since.seq);
+    if (!missed) {
+      this.at.last = { epoch, seq: until };
+      for (const update of updates) this.tell(update);
+      missed = last && until < seq;
+    }
+    if (missed) {
+      this.at.last = { epoch, seq };
+      this.tell({ form: this.topic, epoch, seq, missed });
+    }
+    return !missed && until < seq;
   }
 }

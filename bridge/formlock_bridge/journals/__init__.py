@@ -46,7 +46,8 @@ class Known(Struct, frozen=True, gc=False):
 
 
 class Page(Struct, frozen=True):
-    """The answer to "what came after?": `entries` lead up to `seq` without a gap; complete if nothing after `since` is missing."""
+    """The answer to "what came after?": the oldest that fit, without a gap; there are more while the last of them is below `seq`,
+    the newest number. Complete if nothing after `since` has been forgotten."""
 
     seq: int
     complete: bool
@@ -84,7 +85,8 @@ class Journal(Protocol):
         """Give each its form's next number, or find that it is known; durable when this returns. All of them or none: NotActive."""
 
     async def after(self, form: str, since: int | None, max_bytes: int) -> Page:
-        """What came after `since`, as far as it is kept and fits: the oldest goes first. None asks for the newest number only."""
+        """What came after `since`, as far as it is kept, the oldest first and as many as fit, one at least. Reads no more of them
+        than that takes, and one. None asks for the newest number only."""
 
     async def unpublished(self) -> Sequence[Entry]:
         """Everything that is not marked as published or parked, in the order of arrival; asked for once, at the start."""

@@ -63,8 +63,8 @@ class MemoryJournal:
         self._usable()
         known = self._forms.get(form)
         first, last = (known.first, known.last) if known is not None else (1, 0)
-        newest_first = (self._kept[form, seq] for seq in range(last, first - 1, -1))
-        return page(self._last(form), since, newest_first, max_bytes)
+        oldest_first = (self._kept[form, seq] for seq in range(max(first, (since or 0) + 1), last + 1))
+        return page(self._last(form), since, oldest_first, max_bytes)
 
     async def unpublished(self) -> Sequence[Entry]:
         """Nothing, unless it is asked again."""

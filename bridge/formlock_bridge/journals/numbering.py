@@ -46,18 +46,18 @@ def number(
     return outcomes
 
 
-def page(last: int, since: int | None, newest_first: Iterable[Entry], max_bytes: int) -> Page:
-    """What of the form's entries after `since` fits; `last` is its newest number. Reads no more of them than it needs."""
+def page(last: int, since: int | None, oldest_first: Iterable[Entry], max_bytes: int) -> Page:
+    """Of the form's entries after `since`, which are given, as many as fit; `last` is its newest number. One always fits, so that
+    whoever asks for page after page comes to an end. Reads no more of them than it needs."""
     if since is None or since == last:
         return Page(last, complete=True, entries=())
     if since > last:
         return Page(last, complete=False, entries=())
     entries: list[Entry] = []
     room = max_bytes
-    for entry in newest_first:
+    for entry in oldest_first:
         room -= len(entry.message)
-        if entry.seq <= since or room < 0:
+        if entries and room < 0:
             break
         entries.append(entry)
-    entries.reverse()
     return Page(last, complete=bool(entries) and entries[0].seq == since + 1, entries=tuple(entries))

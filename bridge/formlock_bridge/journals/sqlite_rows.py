@@ -278,7 +278,8 @@ def after(connection: sqlite3.Connection, form: str, since: int | None, max_byte
     try:
         found = connection.execute("SELECT last FROM form WHERE form = ?", (form,)).fetchone()
         (last,) = found or connection.execute("SELECT floor FROM journal").fetchone()
-        return page(last, since, _entries(connection, "form = ? ORDER BY seq DESC", (form,)), max_bytes)
+        oldest_first = _entries(connection, "form = ? AND seq > ? ORDER BY seq", (form, since or 0))
+        return page(last, since, oldest_first, max_bytes)
     finally:
         connection.execute("COMMIT")
 

@@ -97,20 +97,41 @@ class JournalConformance:
         clock.run(journal.close())
 
     def test_incomplete(self, clock: FakeClock, tmp_path: Path) -> None:
-        """What is no longer kept, does not fit, or was never given is said to be missing; what there is leads up to the newest."""
+        """What is no longer kept, or was never given, is said to be missing; what there is goes on up to the newest."""
         journal = self.open(clock, tmp_path, Keeping(per_form=3))
         clock.run(journal.append(arrivals(*[FORM] * 5, message=b"12345678")))
         journal.published(FORM, 5)
         clock.run(journal.append(arrivals(FORM, message=b"12345678")))
         kept = clock.run(journal.after(FORM, 0, PLENTY))
-        assert (kept.complete, seqs(kept.entries)) == (False, [4, 5, 6])
+        assert (kept.seq, kept.complete, seqs(kept.entries)) == (6, False, [4, 5, 6])
         assert clock.run(journal.after(FORM, 3, PLENTY)).complete
-        fits = clock.run(journal.after(FORM, 3, 20))
-        assert (fits.complete, seqs(fits.entries)) == (False, [5, 6])
-        assert clock.run(journal.after(FORM, 5, 7)).complete is False
         never = clock.run(journal.after(FORM, 9, PLENTY))
         assert (never.seq, never.complete, never.entries) == (6, False, ())
         clock.run(journal.close())
+
+    def test_pages(self, clock: FakeClock, tmp_path: Path) -> None:
+        """U38: what does not fit at once comes in pages, the oldest first, each from where the one before has ended; one fits in any
+        case, and nothing is missing because it is many. What has been forgotten is missing in the first page only."""
+        journal = self.open(clock, tmp_path, Keeping(per_form=5))
+        clock.run(journal.append([*arrivals(OTHER), *arrivals(*[FORM] * 7, message=b"12345678")]))
+        assert self._pages(clock, journal, 0, 20) == [(True, [1, 2]), (True, [3, 4]), (True, [5, 6]), (True, [7])]
+        assert self._pages(clock, journal, 4, 24) == [(True, [5, 6, 7])]
+        assert self._pages(clock, journal, 5, 7) == self._pages(clock, journal, 5, 0) == [(True, [6]), (True, [7])]
+        journal.published(FORM, 7)
+        clock.run(journal.append(arrivals(FORM, message=b"12345678")))
+        assert self._pages(clock, journal, 1, 16) == [(False, [4, 5]), (True, [6, 7]), (True, [8])]
+        assert self._pages(clock, journal, 3, 16) == [(True, [4, 5]), (True, [6, 7]), (True, [8])]
+        clock.run(journal.close())
+
+    def _pages(self, clock: FakeClock, journal: Journal, since: int, max_bytes: int) -> list[tuple[bool, list[int]]]:
+        """Whether each is complete, and its numbers."""
+        pages = []
+        while True:
+            page = clock.run(journal.after(FORM, since, max_bytes))
+            pages.append((page.complete, seqs(page.entries)))
+            since = page.entries[-1].seq
+            if since == page.seq:
+                return pages
 
     def test_duplicates(self, clock: FakeClock, tmp_path: Path) -> None:
         """U38: the same id of the same source is one update of a form, at once and later, with the first's number."""

@@ -26,6 +26,8 @@ export class FakeRouter {
   handoverMs = 0;
   /** Of `list`. */
   pageSize = 100;
+  /** Of `updates`. */
+  updatesPage = Infinity;
   /** What the bridge remembers of each form. */
   journal = { epoch: 'b1', updates: [] };
   #sessions = new Map();
@@ -228,7 +230,11 @@ export class FakeRouter {
       const { since = updates.length } = facts;
       if (facts.form.endsWith('.*')) return { form: facts.form, epoch, seq: 0, complete: true, updates: [] };
       const kept = since > updates.length ? [] : updates.slice(since).filter((update) => !update.forgotten).map(({ full, ...update }) => ({ ...update, ...full }));
-      return { form: facts.form, epoch, seq: updates.length, complete: since <= updates.length && kept.length === updates.length - since, updates: kept };
+      const page = kept.slice(0, this.updatesPage);
+      return {
+        form: facts.form, epoch, seq: updates.length, ...(page.length < kept.length && { until: page.at(-1).seq }),
+        complete: since <= updates.length && kept.length === updates.length - since, updates: page,
+      };
     }
     if (method === 'list') {
       const held = [...this.#forms.values()].filter(({ owner, topic }) => owner && topic.split('.')[3] === facts.type);
