@@ -44,7 +44,8 @@ export class Supervisor {
   #attempt = {};
   #running = false;
   #attempts = 0;
-  #refreshed = false;
+  /** Whether the router has refused a token since we were last let in: from then on every attempt has a fresh one. */
+  #refused = false;
   /** @type {import('autobahn').Session | null} whose sign of life is under way */ #signing = null;
   /** Over how much time the router wants its clients to come back, in milliseconds, as it said when they joined. */
   returnMs = 0;
@@ -88,12 +89,12 @@ export class Supervisor {
     this.#again(now && !this.returnMs ? 0 : undefined);
   }
 
-  async #open(fresh = false) {
+  async #open() {
     const attempt = (this.#attempt = {});
     clearTimeout(this.#timer);
     this.#timer = setTimeout(() => this.restart({ silent: true }), this.limitMs);
     try {
-      const login = await this.options.login(fresh);
+      const login = await this.options.login(this.#refused);
       if (attempt === this.#attempt && this.#running) this.#join(login);
     } catch (error) {
       if (attempt === this.#attempt && this.#running) this.#ended(CallError.from(error).code === 'denied' ? 'denied' : null);
@@ -119,7 +120,7 @@ export class Supervisor {
       clearTimeout(this.#timer);
       this.#session = session;
       this.#attempts = 0;
-      this.#refreshed = false;
+      this.#refused = false;
       this.returnMs = Number(welcome.authextra?.return_ms) || 0;
       this.heard = this.clock();
       this.options.onUp(welcome);
@@ -128,9 +129,9 @@ export class Supervisor {
       if (this.#connection !== connection) return true;
       const denied = reason && FINAL.test(reason) ? reason : null;
       this.#forget();
-      if (denied && this.options.renewable && !this.#refreshed) {
-        this.#refreshed = true; // only what refuses a fresh token refuses us
-        void this.#open(true);
+      if (denied && this.options.renewable && !this.#refused) {
+        this.#refused = true; // only what refuses a fresh token refuses us
+        void this.#open();
       } else {
         this.#ended(denied);
       }

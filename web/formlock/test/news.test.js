@@ -144,6 +144,13 @@ test('an address of tokens that is away is asked again; nobody logged in is fina
   await assert.rejects(lock.lock(), { code: 'denied' });
 });
 
+test('an address of tokens that is away while the old one is refused is asked again: nothing is final yet (U8)', limit, async () => {
+  router.tickets = { fresh: { user: 'ann', name: 'Ann' } };
+  const { asked, fetch } = answering(503, 503, { token: 'fresh', user: 'ann' });
+  await clientOf({ token: 'old', tokenUrl: '/token', fetch }).form(FORM).lock();
+  assert.equal(asked.length, 3);
+});
+
 test('a token is fetched anew shortly before it expires, by the own clock', async () => {
   let now = 0;
   const { asked, fetch } = answering({ token: 'a', expires_in: 60 });
