@@ -25,6 +25,7 @@ export const TEXTS = {
   editing: (who) => `${who} is editing.`,
   stale: 'Connection interrupted.',
   staleMore: 'Your text is safe; saving waits until your lock is confirmed.',
+  signedOut: 'Your login has ended.',
   offline: 'You are offline.',
   offlineMore: 'Your text is kept on this page.',
   /** @param {string} who */
@@ -62,7 +63,8 @@ export function words(state, attempts, texts) {
       return { text: texts.editing(person), note: snapshot?.note || undefined, person };
     }
     case 'stale':
-      return { text: texts.stale, when: texts.staleMore };
+      // Final, unlike a line that is away: nothing comes back by itself.
+      return problem === 'denied' ? { text: texts.signedOut, when: texts.kept } : { text: texts.stale, when: texts.staleMore };
     case 'offline':
       return { text: texts.offline, when: grant ? texts.offlineMore : undefined };
     case 'lost': {

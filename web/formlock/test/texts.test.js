@@ -34,6 +34,12 @@ test('since when: relative up to an hour, then by the clock, and with the day wh
   assert.match(locked({ since_ms: 3 * 24 * HOUR }).text, /since .*25.*12.00/);
 });
 
+test('who is not let in any more is told so, and does not wait for a line that would come back (U8)', () => {
+  assert.equal(shown({ name: 'stale' }).text, 'Connection interrupted.');
+  const { text, when } = shown({ name: 'stale', problem: 'denied' });
+  assert.deepEqual([text, when], ['Your login has ended.', 'Your unsaved changes are kept on this page.']);
+});
+
 test('who has it, whether active or away, and who else looks on are told by name (U18, U31)', () => {
   assert.match(locked({}).more, /^Active now\./);
   assert.match(locked({ idle_ms: 6 * 60_000 }).more, /^Away for 6 min\./);

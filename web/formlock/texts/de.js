@@ -19,6 +19,7 @@ export default {
   editing: (/** @type {string} */ who) => `${who} bearbeitet.`,
   stale: 'Verbindung unterbrochen.',
   staleMore: 'Ihr Text ist sicher; gespeichert werden kann wieder, sobald Ihre Sperre bestätigt ist.',
+  signedOut: 'Ihre Anmeldung ist abgelaufen.',
   offline: 'Sie sind offline.',
   offlineMore: 'Ihr Text bleibt auf dieser Seite erhalten.',
   lostTo: (/** @type {string} */ who) => `${who} bearbeitet jetzt.`,

@@ -19,6 +19,7 @@ export default {
   editing: (/** @type {string} */ who) => `${who} está editando.`,
   stale: 'Conexión interrumpida.',
   staleMore: 'Su texto está a salvo; se podrá guardar cuando se confirme su bloqueo.',
+  signedOut: 'Su sesión ha terminado.',
   offline: 'No tiene conexión.',
   offlineMore: 'Su texto se conserva en esta página.',
   lostTo: (/** @type {string} */ who) => `${who} está editando ahora.`,

@@ -21,6 +21,7 @@ export default {
   editing: (/** @type {string} */ who) => `${who} modifie.`,
   stale: 'Connexion interrompue.',
   staleMore: 'Votre texte est en sécurité ; l’enregistrement attend que votre verrou soit confirmé.',
+  signedOut: 'Votre session a expiré.',
   offline: 'Vous êtes hors ligne.',
   offlineMore: 'Votre texte est conservé sur cette page.',
   lostTo: (/** @type {string} */ who) => `${who} modifie maintenant.`,

@@ -21,6 +21,7 @@ export default {
   editing: (/** @type {string} */ who) => `${who} edytuje.`,
   stale: 'Połączenie przerwane.',
   staleMore: 'Twój tekst jest bezpieczny; zapis czeka na potwierdzenie blokady.',
+  signedOut: 'Sesja wygasła.',
   offline: 'Jesteś offline.',
   offlineMore: 'Twój tekst pozostaje na tej stronie.',
   lostTo: (/** @type {string} */ who) => `${who} teraz edytuje.`,
