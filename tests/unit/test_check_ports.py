@@ -5,9 +5,9 @@ from __future__ import annotations
 import socket
 
 import yaml
-from invoices.settings import Settings
 from tools.check_ports import ports, taken
 
+from invoices.settings import Settings
 from tests.support.node import ROOT, free_port
 
 
