@@ -25,7 +25,7 @@ OURS = re.compile(r"[a-z_]+\.[a-z_]+( |$)")
 READY = re.compile(r"formlock\.ready url=(\S+)")
 LAST_LINES = 40
 
-BEGIN = "Starting, which takes about ten seconds. `make run LOG=all` shows everything that Crossbar says meanwhile."
+BEGIN = "Starting, which takes ten to twenty seconds. `make run LOG=all` shows everything that Crossbar says meanwhile."
 OPEN = """
   {url}demo   two people side by side, in a small application with a database
   {url}       a bare page, to be opened in two windows

@@ -45,6 +45,8 @@ def main(amounts: str, path: str, url: str = DEFAULT_URL) -> int:
                 with client.hold(form, wait=True, timeout_s=WAIT_S, note="import of amounts") as held:
                     held.check()
                     done = set_amount(database, int(number), amount, held.token)
+                    if not done:
+                        print(f"{number}: there is none, or it was edited under a newer lock", file=sys.stderr)  # noqa: T201
             except (FormLocked, Lost) as error:
                 print(f"{number}: {error}", file=sys.stderr)  # noqa: T201 (a script's own voice)
                 done = False

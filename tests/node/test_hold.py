@@ -303,10 +303,11 @@ async def test_the_example(node: Node, tmp_path: Path) -> None:
     got = await bob.call("lock", form=form, tab="b")
     command = [sys.executable, str(ROOT / "examples/scripts/set_amounts.py"), str(amounts), str(path), node.ws_url]
     environment = {**os.environ, "PYTHONPATH": str(ROOT / "components")}
-    running = aside(lambda: subprocess.run(command, env=environment, check=False, timeout=60))
+    running = aside(lambda: subprocess.run(command, env=environment, check=False, timeout=60, capture_output=True, text=True))
     assert (await bob.event("queued"))["waiters"][0]["name"] == "Import of amounts"
     await bob.call("unlock", form=form, token=got["token"], tab="b")
-    assert (await running).returncode == 1
+    done = await running
+    assert (done.returncode, done.stderr) == (1, "9003: there is none, or it was edited under a newer lock\n")
     with sqlite3.connect(path) as database:
         found = database.execute("SELECT number, amount, version, lock_token FROM invoice").fetchall()
     assert [row[:3] for row in found] == [(9001, "10.00", 2), (9002, "20.00", 2), (9003, "1.00", 1)]

@@ -68,6 +68,7 @@ def init(folder: KeyFolder, json_wanted: bool) -> None:
         as_json({"folder": str(folder.path), "server_public_key": folder.server().public})
     else:
         click.echo(f"The bridge's keys are in {folder.path}. Let a backend in: formlock keys add NAME --forms 'invoice.*'")
+        click.echo("A bridge that is running now finds them when it is started again.")
 
 
 @keys.command()
