@@ -101,6 +101,10 @@ test('rows changed in different places join, moved ones are a question', () => {
   const moved = { base: { lines: ['1', '2', '3'] }, mine: { lines: ['1', 'x', '3'] }, theirs: { lines: ['2', '3', '4'] } };
   assert.deepEqual(outcomes(moved), { lines: 'conflict' });
   assert.deepEqual(outcomes({ ...moved, theirs: { lines: ['1', '2'] } }), { lines: 'conflict' }, 'one was taken out');
+  const swapped = { base: { lines: ['1', '2', '3', '4'] }, mine: { lines: ['1', '2', '3', 'x'] }, theirs: { lines: ['2', '1', '3', '4'] } };
+  assert.deepEqual(outcomes(swapped), { lines: 'conflict' }, 'two have changed their places, and none of them is the one changed here');
+  const ticks = { base: { tags: ['a', 'b'] }, mine: { tags: ['a', 'c'] }, theirs: { tags: ['d', 'b'] } };
+  assert.deepEqual(outcomes(ticks), { tags: 'conflict' }, 'what is ticked has no places');
 });
 
 test('both: lines and ticks of either, nothing twice', () => {
