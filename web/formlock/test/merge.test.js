@@ -186,5 +186,7 @@ test('folding keeps the first old and the last new value, and says when it does 
   assert.equal(folded(one, { form: 'f', seq: 2 }).change_set, undefined);
   assert.equal(folded({ form: 'f', missed: true }, other).missed, true);
   assert.deepEqual(folded({ form: 'f', redacted: ['b'] }, { form: 'f', redacted: ['a'] }).redacted, ['a', 'b']);
+  assert.deepEqual(folded({ form: 'f', redacted: ['b'] }, { form: 'f' }).redacted, ['b'], 'what was left out of the first is not known by the second');
+  assert.equal(folded({ form: 'f' }, { form: 'f', representation: { b: 2 } }).representation, undefined, 'values of what changed last are not all that changed');
   assert.deepEqual(folded({ form: 'f', representation: { a: 1 } }, { form: 'f', representation: { b: 2 } }).representation, { a: 1, b: 2 });
 });
