@@ -352,6 +352,24 @@ def test_no_line_of_those_who_ask(bridge: Bridge) -> None:
     assert all(answer.called for answer in waiting)
 
 
+def test_who_is_refused_leaves_the_place_to_others(bridge: Bridge) -> None:
+    """A crowd that may not see the form does not use up the places of those who may."""
+    bridge.comes(form=FORM)
+    for _ in range(MAX_ASKING + 1):
+        with pytest.raises(NotAllowed):
+            bridge.ask(form="com.example.form.salary.42", since=0)
+    assert len(bridge.ask(form=FORM, since=0)["updates"]) == 1
+
+
+def test_an_event_that_grows(bridge: Bridge) -> None:
+    """A message far below the bound may be above it as an event: then it is told without its contents."""
+    bridge._received(
+        b'{"form":"%s","representation":{"a":[%s]}}' % (FORM.encode(), b",".join([b"1e15"] * 4_000)), 1, None, Sender("pull")
+    )
+    ((_, event),) = bridge.told
+    assert "representation" not in event
+
+
 def test_numbers_that_grow(bridge: Bridge) -> None:
     """What counts is the answer as it is sent: as an event JSON can be four times as long as in its message."""
     for _ in range(20):

@@ -138,6 +138,25 @@ def test_a_journal_that_cannot_be_written() -> None:
     assert room.answers[2] == ("5", {"id": "5", "form": "f", "seq": 3, "epoch": "e"})
 
 
+def test_what_is_kept_stays_before_what_came_later() -> None:
+    """What could not be written is written first, in its order, and counts as much as before while it waits."""
+    room = Room()
+    told: list[bytes] = []
+    room.desk._taken = lambda entry, _: told.append(entry.message)
+    for text in (b"1", b"2", b"3"):
+        room.desk.take(Arrival("f", text, 0), Update(form="f"), None)
+    room.fail()
+    room.desk.take(Arrival("f", b"4", 0), Update(form="f"), None)
+    assert room.desk._bytes == 4
+    room.clock.advance(RETRY_MS)
+    room.fail()
+    assert room.desk._bytes == 4
+    room.clock.advance(RETRY_MS)
+    room.write()
+    assert told == [b"1", b"2", b"3", b"4"]
+    assert room.desk._bytes == 0
+
+
 def test_full() -> None:
     """What gathers is bounded, by number and by bytes."""
     room = Room()

@@ -177,6 +177,21 @@ def test_a_refusal_is_tried_again_and_then_parked() -> None:
     assert router.publisher.waiting == 0
 
 
+def test_a_folded_refusal_is_parked_whole() -> None:
+    """An event that stands for several is parked with the numbers of all of them: each has its reason in the journal."""
+    router = Router()
+    for _ in range(4):
+        router.comes()
+    router.confirm()
+    router.clock.advance(WINDOW_MS)
+    for wait in RETRIES_MS:
+        router.fail(RefusedError("no"))
+        router.clock.advance(wait)
+    router.fail(RefusedError("no"))
+    assert router.marks == [("a", 1), ("a", 2, 4, "no")]
+    assert router.publisher.waiting == router.publisher.waiting_bytes == 0
+
+
 def test_a_refusal_that_passes() -> None:
     """A refusal that was the moment's is forgotten: the same event goes again, before anything later of its form."""
     router = Router(window_ms=0)

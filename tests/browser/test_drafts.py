@@ -202,6 +202,18 @@ def test_a_save_that_arrived_clears_it(desk: Desk, node: Node) -> None:
     kept(ann)
 
 
+def test_a_save_that_arrived_with_nothing_typed_since_leaves_no_draft(desk: Desk, node: Node) -> None:
+    """As soon as the update says that it is saved, nothing is kept; the page need not be loaded again for that."""
+    ann = desk.opens()
+    ann.lock()
+    ann.page.evaluate("document.addEventListener('submit', (event) => event.preventDefault())")
+    ann.field("note").fill("sent")
+    ann.page.get_by_role("button", name="Save").click()
+    kept(ann, "note")
+    node.push({"form": ann.form, "origin": ann.tell("return client.tab.id"), "change_set": {"note": ["old", "sent"]}})
+    kept(ann)
+
+
 SECRETS = (
     '<input type="password" name="password"><input type="file" name="file"><input type="hidden" name="csrf" value="1">'
     '<input name="card" autocomplete="cc-number"><div data-form-lock-no-draft><input name="private"></div>'

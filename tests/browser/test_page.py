@@ -154,6 +154,16 @@ def test_done_with_lock_on_load(page_as: Visitor, form: str) -> None:
     ann.sees("free")
 
 
+def test_a_page_that_saves_by_script_is_stopped_too(page_as: Visitor, form: str) -> None:
+    """A submit of a form that is not held reaches no listener of the page: many save by a script of their own (U21)."""
+    bob = page_as.html("bob", "Bob", form, markup(form))
+    bob.sees("free")
+    bob.page.evaluate("document.forms[0].addEventListener('submit', (event) => { event.preventDefault(); window.saved = true })")
+    bob.page.evaluate("document.forms[0].requestSubmit()")
+    expect(bob.banner).to_contain_text("Not saved")
+    assert bob.page.evaluate("window.saved") is None
+
+
 def test_a_page_opened_long_ago_does_not_lock_by_itself(page_as: Visitor, form: str) -> None:
     """With lock-on="load" a page that found the form locked does not grab it when it is free at last (U3)."""
     ann = page_as.html("ann", "Ann", form, markup(form))

@@ -49,6 +49,25 @@ def test_a_fragment_replaces_the_contents_but_runs_nothing(node: Node, page_as: 
     bob.errors[:] = [text for text in bob.errors if "404" not in text and "has been blocked" not in text]
 
 
+def test_what_a_form_has_is_no_permission_to_run_or_lead_elsewhere(node: Node, page_as: Visitor, form: str) -> None:
+    """Of a fragment, what runs or leads elsewhere is left out even where the form itself has the very same (A17)."""
+    inside = (
+        '<input name="amount" oninput="save()"><button formaction="https://elsewhere.example/">Save</button>'
+        '<p data-kind="money" is="x-y">Text</p>'
+    )
+    bob = page_as.html("bob", "Bob", form, f'<form form-lock="{form}" update="replace">{inside}</form>')
+    bob.sees("free")
+    elsewhere = '<img alt="a" src="https://elsewhere.example/a.png"><a href="tel:1">Call</a><a href="data:text/html,x">No</a>'
+    node.push({"form": form, "representation": f"<form>{inside.replace('Text', 'New')}{elsewhere}</form>"})
+    expect(bob.page.locator("form p")).to_have_text("New")
+    found = bob.page.evaluate("Array.from(document.forms[0].querySelectorAll('*'), (e) => e.getAttributeNames()).flat()")
+    assert not {"oninput", "formaction", "is", "src"} & set(found)
+    assert found.count("href") == 1
+    assert "data-kind" in found, "what says something to the page only is its own"
+    # The page's own handler is blocked by the policy, and Chromium says so.
+    bob.errors[:] = [text for text in bob.errors if "inline event handler" not in text]
+
+
 def test_without_values_the_page_itself_is_asked(node: Node, page_as: Visitor, form: str) -> None:
     """Without a representation the form's values are taken from the page as the server gives it now (A17)."""
     loads = count(1)

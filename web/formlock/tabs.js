@@ -8,6 +8,8 @@ const TAKEN_MS = 500;
 
 export class TabLock {
   /** @type {(() => void) | null} */ #release = null;
+  /** Counts the leavings: what is granted after one is let go of at once. */
+  #left = 0;
 
   /** @param {LockManager | null} [locks] null: there are none */
   constructor(locks = globalThis.navigator?.locks ?? null) {
@@ -24,16 +26,19 @@ export class TabLock {
 
   /** The page goes: others may have the id, and the back/forward cache takes no page that holds a lock. */
   release() {
+    this.#left += 1;
     this.#release?.();
     this.#release = null;
   }
 
   /** @param {string} id @returns {Promise<boolean>} */
   #hold(id) {
+    const left = this.#left;
     return new Promise((resolve) => {
       const held = () => /** @type {Promise<void>} */ (new Promise((release) => {
-        this.#release = release;
         resolve(true);
+        if (left === this.#left) this.#release = release;
+        else release();
       }));
       // Refused for another reason than time (a sandboxed frame): nobody can say.
       this.locks?.request(`formlock.tab.${id}`, { signal: AbortSignal.timeout(TAKEN_MS) }, held).catch((error) => resolve(error.name !== 'TimeoutError'));

@@ -390,6 +390,59 @@ test('a copy of a tab keeps its id as long as another form of it is being asked 
   assert.equal(facts.tab, router.form(OTHER).owner.tab);
 });
 
+test('a router that takes the connection and says nothing is given up, and tried again', limit, async () => {
+  router.abort = 'silent';
+  const client = makeClient('ann', { limitMs: 100 });
+  const lock = client.form(FORM);
+  await new Promise((resolve) => client.addEventListener('connection', () => router.hellos.length >= 2 && resolve()));
+  router.abort = null;
+  await reached(lock, 'free');
+});
+
+test('what was tried again counts from the try that was answered', limit, async () => {
+  let refused = 0;
+  router.hook = (procedure) => {
+    if (refused || !procedure.endsWith('.lock')) return undefined;
+    refused = performance.now();
+    return { error: 'com.example.formlock.error.not_active' };
+  };
+  const lock = makeClient('ann', { clock: () => performance.now() }).form(FORM);
+  await lock.lock();
+  assert.ok(lock.state.grant.sent > refused);
+});
+
+test('the answers to a renewal are told by their forms, whatever their order', limit, async () => {
+  const client = makeClient('ann');
+  const locks = [client.form(FORM), client.form(OTHER)];
+  await Promise.all(locks.map((lock) => lock.lock()));
+  router.hook = (procedure) => (procedure.endsWith('.renew') ? { locks: [{ form: OTHER, event: 'lost', holder: null }, { form: FORM, event: 'renewed', token: 1, epoch: 'e1', rev: 1, ...router.lease }] } : undefined);
+  for (const lock of locks) lock.input({ type: 'probe' });
+  await reached(locks[1], 'lost');
+  assert.equal(locks[0].name, 'mine');
+});
+
+test('while the form is held, a line on which nothing was heard for some seconds is asked for a sign of life', limit, async () => {
+  let now = 0;
+  const client = makeClient('ann', { clock: () => now });
+  await client.form(FORM).lock();
+  const before = router.calls.length;
+  now += 5000;
+  client.tick();
+  await router.called('alive', before);
+});
+
+test('a line that breaks while a gap is asked for: it is asked for again, and told in order (U38)', limit, async () => {
+  const client = makeClient('ann');
+  const { told } = await listener(client);
+  router.hook = (procedure) => (procedure.endsWith('.updates') ? 'silent' : undefined);
+  const before = router.calls.length;
+  router.update(FORM, { id: 'a' }, { lost: true });
+  router.update(FORM, { id: 'b' });
+  await router.called('updates', before);
+  assert.deepEqual(await interrupted(client, () => {}), { form: FORM, since: 0 });
+  assert.deepEqual(await told(), ['a', 'b', 'end']);
+});
+
 test('the waiting between attempts doubles up to its ceiling, with full jitter', () => {
   assert.equal(backoff(0, { random: () => 1 }), 300);
   assert.equal(backoff(3, { random: () => 1 }), 2400);

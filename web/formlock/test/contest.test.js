@@ -339,3 +339,86 @@ test('another tab that goes says so, and the one that waits may go on', limit, a
   await named(here, 'free');
   assert.equal(here.state.otherTab, false);
 });
+
+test('a page that may not use Web Locks keeps its id', limit, async () => {
+  const tab = new PageTab(null);
+  const { id } = tab;
+  const refused = Object.assign(new Error('a sandboxed frame'), { name: 'SecurityError' });
+  await named(lockOf('ann', { tab, locks: { request: () => Promise.reject(refused) } }), 'free');
+  assert.equal(tab.id, id);
+});
+
+test('a page that is left before it has its id neither connects nor keeps the id from others', limit, async () => {
+  const { locks } = browser();
+  const tab = new PageTab(null);
+  let letGo;
+  void locks.request(`formlock.tab.${tab.id}`, { signal: AbortSignal.timeout(9000) }, () => new Promise((resolve) => (letGo = resolve)));
+  const { client } = lockOf('ann', { tab, locks });
+  client.leave();
+  letGo();
+  await named(lockOf('bob'), 'free');
+  assert.deepEqual(router.hellos.map(([, { authextra }]) => authextra.user), ['bob']);
+  assert.deepEqual([...locks.held.keys()], []);
+});
+
+/** What a page of another make says and hears among the tabs of a browser; `heard(what)` resolves with the next message of that kind. */
+function stranger(makeChannel) {
+  const channel = makeChannel();
+  const all = [];
+  let wake = () => {};
+  channel.onmessage = ({ data }) => {
+    all.push(data);
+    channel.answer?.(data);
+    wake();
+  };
+  return {
+    all,
+    channel,
+    say: (what, user, more) => channel.postMessage({ what, form: FORM, user, from: 'stranger', ...more }),
+    async heard(what) {
+      for (;;) {
+        const found = all.find((message) => message.what === what);
+        if (found) return found;
+        await new Promise((resolve) => (wake = resolve));
+      }
+    },
+  };
+}
+
+test('unsaved text is handed to tabs of the same user only', limit, async () => {
+  const { makeChannel } = browser();
+  const other = stranger(makeChannel);
+  const ann = await annHolds({ makeChannel });
+  ann.unsaved = () => 'half a sentence';
+  await other.heard('holds');
+  other.say('move', 'bob', { from: 'bobs page' });
+  other.say('move', 'ann', { from: 'her other page' });
+  assert.equal((await other.heard('moved')).to, 'her other page');
+});
+
+test('who moves here goes on with the text of the tab that holds the form, asked for by this page, and of no other', limit, async () => {
+  const { makeChannel } = browser();
+  const ann = await annHolds({ makeChannel });
+  ann.unsaved = async () => {
+    for (let turn = 0; turn < 50; turn += 1) await null;
+    return 'the text';
+  };
+  const third = lockOf('ann', { makeChannel });
+  third.unsaved = () => 'of a tab that only looks on';
+  await until(third, ({ otherTab }) => otherTab);
+  const here = lockOf('ann', { makeChannel });
+  await until(here, ({ otherTab }) => otherTab);
+  const other = stranger(makeChannel);
+  other.channel.answer = ({ what }) => what === 'move' && other.say('moved', 'ann', { to: 'another page', draft: 'what another page asked for' });
+  assert.deepEqual(await here.moveHere(), { draft: 'the text' });
+});
+
+test('another tab that does not answer keeps nobody waiting for its text', limit, async () => {
+  const { makeChannel } = browser();
+  const frozen = stranger(makeChannel);
+  frozen.channel.answer = ({ what }) => what === 'who' && frozen.say('holds', 'ann');
+  await annHolds();
+  const here = lockOf('ann', { makeChannel });
+  await until(here, ({ otherTab }) => otherTab);
+  assert.deepEqual(await here.moveHere(), { draft: null });
+});

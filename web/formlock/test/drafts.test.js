@@ -76,6 +76,7 @@ test("somebody else's save is never taken for mine", () => {
   assert.ok(!isOwnSave({ form, change_set: { ...changes, amount: [120, 151] } }, facts));
   assert.ok(!isOwnSave({ form, change_set: changes, origin: 'another-tab' }, facts));
   assert.ok(!isOwnSave({ form, change_set: changes }, { ...facts, now: 100_000 }), 'long ago');
+  assert.ok(!isOwnSave({ form, change_set: changes, redacted: ['hr'] }, facts), 'what was left out may be more than mine');
   assert.ok(!isOwnSave({ form, change_set: { updated_at: [1, 2] } }, facts));
   assert.ok(!isOwnSave({ form }, facts));
 });
@@ -88,5 +89,7 @@ test('a page that was made after the update has nothing to follow', () => {
   assert.ok(!isShown({ form: 'f', change_set: { amount: [120, 150], customer_id: [1, 2] } }, shown), 'the form can not tell');
   assert.ok(!isShown({ form: 'f', change_set: { amount: [150, 160] } }, shown));
   assert.ok(!isShown({ form: 'f', version: 4, missed: true }, shown));
+  assert.ok(!isShown({ form: 'f', change_set: { amount: [120, 150] }, redacted: ['hr'] }, shown), 'what was left out may be on the page');
+  assert.ok(!isShown({ form: 'f', change_set: { amount: [120, 150] }, representation: { amount: 150, note: 'new' } }, shown), 'it tells more than has changed');
   assert.ok(!isShown({ form: 'f' }, { ...shown, base: null }));
 });

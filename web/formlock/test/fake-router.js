@@ -15,7 +15,7 @@ export class FakeRouter {
   hellos = [];
   /** Answers given before any other: (procedure, facts) => 'silent' | {error, args, kwargs} | undefined. */
   hook = () => undefined;
-  /** When set, each HELLO is answered by ABORT with this reason. */
+  /** When set, each HELLO is answered by ABORT with this reason; 'silent': not at all. */
   abort = null;
   lease = { ...LEASE };
   /** When set, HELLO has to bring one of these as its ticket. */
@@ -165,6 +165,7 @@ export class FakeRouter {
   #message(session, [type, ...rest]) {
     if (type === 1) {
       this.hellos.push(rest);
+      if (this.abort === 'silent') return;
       if (this.abort) {
         session.send([3, {}, this.abort]);
         return;

@@ -292,6 +292,22 @@ test('back on the line the token is proved by a renewal', () => {
   assert.equal(f.name, 'mine');
 });
 
+test('a line that stays away and is tried again and again is not believed any longer for that', () => {
+  const f = mine();
+  f.in({ type: 'disconnected' });
+  f.in({ type: 'disconnected' }, BLIP_MS - 500);
+  f.in({ type: 'tick' }, 500);
+  assert.equal(f.name, 'stale');
+});
+
+test('while stale the token is proved every moment, not only when its next renewal would be due', () => {
+  const f = mine();
+  f.sleep(PAUSE_MS);
+  f.in({ type: 'unanswered' });
+  assert.deepEqual(f.in({ type: 'tick' }, 1), [{ do: 'renew' }]);
+  assert.equal(f.name, 'stale');
+});
+
 test('offline says so, keeps the token, and comes back through stale', () => {
   const f = mine();
   f.in({ type: 'offline' });
@@ -314,6 +330,26 @@ test('a probe is answered at once, even if a renewal is under way', () => {
   f.in({ type: 'renewing' });
   assert.deepEqual(f.in({ type: 'probe' }), [{ do: 'renew' }]);
   assert.deepEqual(linked().in({ type: 'probe' }), []);
+});
+
+test('what was given back and taken again: late words about the first token and the first unlock touch nothing of the second', () => {
+  const f = mine();
+  f.in({ type: 'done', rid: 'd1' });
+  f.in({ type: 'edit', rid: 'r2' });
+  f.in({ type: 'granted', rid: 'r2', sent: f.now, grant: proof(2, 3) });
+  f.in({ type: 'renewed', sent: f.now, grant: proof(1, 1) });
+  assert.equal(f.state.grant.token, 2);
+  f.in({ type: 'renewal lost', token: 1, holder: null });
+  assert.equal(f.name, 'mine');
+  f.in({ type: 'done', rid: 'd2' });
+  f.in({ type: 'unlocked', rid: 'd1', rev: 2 });
+  assert.deepEqual(f.state.releasing, { token: 2, rid: 'd2', answer: false });
+});
+
+test('who has asked already and now wants to wait asks on, with the same rid', () => {
+  const f = linked();
+  f.in({ type: 'edit', rid: 'r1' });
+  assert.deepEqual(f.in({ type: 'edit', rid: 'r2', wait: true }), [{ do: 'lock', rid: 'r1', wait: true, take: null }]);
 });
 
 test('done frees at once, and is said again after a lost connection', () => {
@@ -416,6 +452,30 @@ test('a gap in rev is applied and asked about, an unknown epoch only asked about
   assert.equal(f.name, 'locked');
   f.in({ type: 'snapshot', snapshot: free(1, 'other') });
   assert.equal(f.name, 'free');
+});
+
+test('one event missed is a gap already, and the next one is none', () => {
+  const f = linked(free(5));
+  assert.deepEqual(f.in({ type: 'event', status: 'edit', snapshot: held(6) }), []);
+  assert.deepEqual(f.in({ type: 'event', status: 'edit', snapshot: held(8) }), [{ do: 'status' }]);
+});
+
+test('the same event told twice counts once: since when it is held does not move', () => {
+  const f = linked(free(5));
+  f.in({ type: 'event', status: 'edit', snapshot: held(6) });
+  const { snapshotAt } = f.state;
+  f.in({ type: 'event', status: 'edit', snapshot: held(6) }, 5000);
+  assert.equal(f.state.snapshotAt, snapshotAt);
+});
+
+test('who looks on is known until somebody says otherwise, for most events do not tell', () => {
+  const f = linked();
+  const viewers = [{ user: 'eva', name: 'Eva Lind' }];
+  f.in({ type: 'event', status: 'viewers', snapshot: { ...free(), viewers, viewer_count: 1 } });
+  f.in({ type: 'event', status: 'edit', snapshot: held(1) });
+  assert.deepEqual([f.state.snapshot.viewers, f.state.snapshot.viewer_count], [viewers, 1]);
+  f.in({ type: 'event', status: 'viewers', snapshot: { ...held(1), viewers: [], viewer_count: 0 } });
+  assert.deepEqual([f.state.snapshot.viewers, f.state.snapshot.viewer_count], [[], 0]);
 });
 
 test('somebody else got it: lost at once, and a renewal in flight does not undo it (U15)', () => {
@@ -597,4 +657,36 @@ test('asking again right after giving up does not give back what the second answ
   assert.deepEqual(f.in({ type: 'granted', rid: 'r1', sent: f.now, grant: proof() }), []);
   f.in({ type: 'granted', rid: 'r2', sent: f.now, grant: proof() });
   assert.equal(f.name, 'mine');
+});
+
+/** Bob, who waits as the second in line, with number 7. */
+function waiting() {
+  const f = linked(held(3));
+  f.in({ type: 'edit', rid: 'r1', wait: true });
+  f.in({ type: 'queued', rid: 'r1', number: 7, position: 2, rev: 4 });
+  assert.equal(f.state.place, 2);
+  return f;
+}
+
+test('who is in line no more without having been told asks what became of it, once', () => {
+  const f = waiting();
+  const others = { ...held(6), waiters: [{ user: 'eva', name: 'Eva Lind', number: 5 }] };
+  assert.deepEqual(f.in({ type: 'snapshot', snapshot: others }), [{ do: 'lock', rid: 'r1', wait: true, take: null }]);
+  assert.deepEqual(f.in({ type: 'snapshot', snapshot: others }), []);
+});
+
+test('a turn of another place in line is not taken for ours', () => {
+  const f = waiting();
+  assert.deepEqual(f.in({ type: 'event', status: 'granted', number: 5, snapshot: held(5, 2) }).filter((effect) => effect.do === 'renew'), []);
+  assert.equal(f.state.grant, null);
+  f.in({ type: 'event', status: 'granted', number: 7, snapshot: held(6, 3) });
+  assert.equal(f.state.grant.token, 3);
+});
+
+test('a place in line that was given up before it was known is left', () => {
+  const f = linked(held(3));
+  f.in({ type: 'edit', rid: 'r1', wait: true });
+  f.in({ type: 'done', rid: 'd1' });
+  assert.deepEqual(f.in({ type: 'queued', rid: 'r1', number: 7, position: 1, rev: 4 }), [{ do: 'leave queue' }]);
+  assert.equal(f.state.place, null);
 });

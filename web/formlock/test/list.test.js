@@ -121,6 +121,22 @@ test('an older or repeated event changes nothing, an update comes once', limit, 
   assert.deepEqual(seen, [1, 2]);
 });
 
+test('a service and a bridge that begin anew are heard, though their numbers are low', limit, async () => {
+  const list = new FormLockList(makeClient('eva'), 'invoice');
+  router.form(topic(1)).rev = 7;
+  await editor('ann', 1);
+  await told(list, () => holder(list, 1) === 'ann');
+  const seen = [];
+  list.addEventListener('updated', ({ detail }) => seen.push(detail.id));
+  router.update(topic(1), { id: 'before' });
+  const form = Object.assign(router.form(topic(1)), { epoch: 'e2', rev: 1, owner: { user: 'bob', name: 'BOB', tab: 'b' } });
+  router.publish(topic(1), router.event(form, 'edit'));
+  router.journal = { epoch: 'b2', updates: [] };
+  router.update(topic(1), { id: 'after' });
+  await told(list, () => seen.length === 2);
+  assert.equal(holder(list, 1), 'bob');
+});
+
 test('who may not list is told so, and a list that has ended hears nothing', limit, async () => {
   router.hook = (procedure) => (procedure.endsWith('.list') ? { error: 'com.example.formlock.error.not_allowed', args: ['no'] } : undefined);
   const denied = new FormLockList(makeClient('eva'), 'invoice');

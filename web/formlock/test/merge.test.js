@@ -101,6 +101,10 @@ test('rows changed in different places join, moved ones are a question', () => {
   const moved = { base: { lines: ['1', '2', '3'] }, mine: { lines: ['1', 'x', '3'] }, theirs: { lines: ['2', '3', '4'] } };
   assert.deepEqual(outcomes(moved), { lines: 'conflict' });
   assert.deepEqual(outcomes({ ...moved, theirs: { lines: ['1', '2'] } }), { lines: 'conflict' }, 'one was taken out');
+  const swapped = { base: { lines: ['1', '2', '3', '4'] }, mine: { lines: ['1', '2', '3', 'x'] }, theirs: { lines: ['2', '1', '3', '4'] } };
+  assert.deepEqual(outcomes(swapped), { lines: 'conflict' }, 'two have changed their places, and none of them is the one changed here');
+  const ticks = { base: { tags: ['a', 'b'] }, mine: { tags: ['a', 'c'] }, theirs: { tags: ['d', 'b'] } };
+  assert.deepEqual(outcomes(ticks), { tags: 'conflict' }, 'what is ticked has no places');
 });
 
 test('both: lines and ticks of either, nothing twice', () => {
@@ -182,5 +186,7 @@ test('folding keeps the first old and the last new value, and says when it does 
   assert.equal(folded(one, { form: 'f', seq: 2 }).change_set, undefined);
   assert.equal(folded({ form: 'f', missed: true }, other).missed, true);
   assert.deepEqual(folded({ form: 'f', redacted: ['b'] }, { form: 'f', redacted: ['a'] }).redacted, ['a', 'b']);
+  assert.deepEqual(folded({ form: 'f', redacted: ['b'] }, { form: 'f' }).redacted, ['b'], 'what was left out of the first is not known by the second');
+  assert.equal(folded({ form: 'f' }, { form: 'f', representation: { b: 2 } }).representation, undefined, 'values of what changed last are not all that changed');
   assert.deepEqual(folded({ form: 'f', representation: { a: 1 } }, { form: 'f', representation: { b: 2 } }).representation, { a: 1, b: 2 });
 });

@@ -164,3 +164,51 @@ test('a token is fetched anew shortly before it expires, by the own clock', asyn
   assert.equal(asked.length, 2);
   assert.deepEqual(claimsOf('opaque'), {});
 });
+
+test('a token counts from when it was asked for, and is never read from a cache nor from another origin', async () => {
+  let now = 0;
+  const how = [];
+  const fetch = (_url, options) => {
+    how.push(options);
+    now += 8000; // the answer takes its time
+    return Promise.resolve(Response.json({ token: 'a', expires_in: 60 }));
+  };
+  const token = new Token({ url: '/token', clock: () => now, fetch });
+  await token.get(false);
+  now = 55_500;
+  await token.get(false);
+  assert.equal(how.length, 2);
+  assert.deepEqual([how[0].mode, how[0].credentials, how[0].cache], ['same-origin', 'same-origin', 'no-store']);
+});
+
+test('a page that is left while its token is fetched does not connect', limit, async () => {
+  let answer;
+  const client = clientOf({ tokenUrl: '/token', fetch: () => new Promise((resolve) => (answer = () => resolve(Response.json({ token: 'late' })))) });
+  while (!answer) await new Promise((resolve) => setImmediate(resolve));
+  client.leave();
+  answer();
+  await clientOf({ identity: () => ({ user: 'bob', name: 'Bob' }) }).form(FORM).lock();
+  assert.deepEqual(router.hellos.map(([, { authmethods }]) => authmethods), [['anonymous']]);
+});
+
+test('what the router said of the user before is forgotten with each new login', limit, async () => {
+  router.extra = { rights: { 'invoice.*': ['view', 'salaries'] } };
+  const client = clientOf();
+  await once(client, 'connection');
+  assert.deepEqual(client.rightsOn(FORM), ['view', 'salaries']);
+  router.extra = {};
+  router.drop();
+  await once(client, 'connection');
+  await once(client, 'connection');
+  assert.equal(client.rightsOn(FORM), null);
+});
+
+test('a network that is back for many at once is no reason to come at once', limit, async () => {
+  router.extra = { return_ms: 30_000 };
+  const asked = [];
+  const client = clientOf({ wait: (attempt, returnMs) => (asked.push([attempt, returnMs]), 5) });
+  await once(client, 'connection');
+  client.offline();
+  client.online();
+  assert.deepEqual(asked, [[0, 30_000], [0, 30_000]]);
+});

@@ -30,6 +30,13 @@ test('the mark is read once', () => {
   assert.equal(tab.wasEditing(FORM, { type: 'reload', referrer: '', page: PAGE, at: 1002 }), false);
 });
 
+test('a copy of a tab does not go on with what the original edits: its fresh id forgets that', () => {
+  const tab = new PageTab(null);
+  tab.mark(FORM, PAGE, 1000);
+  tab.renew();
+  assert.equal(tab.wasEditing(FORM, { type: 'reload', referrer: '', page: PAGE, at: 1001 }), false);
+});
+
 test('two users in frames of one page are two tabs, and each is the same one after a reload', () => {
   const kept = new Map();
   const storage = /** @type {any} */ ({ getItem: (key) => kept.get(key) ?? null, setItem: (key, value) => kept.set(key, value), removeItem: (key) => kept.delete(key) });
