@@ -343,7 +343,7 @@ export class FormLock extends EventTarget {
       this.input({ type: 'renewed', sent, grant: /** @type {any} */ (answer) });
       if (this.token === token) this.#mark();
     } else if (answer?.event === 'lost') {
-      this.input({ type: 'renewal lost', token, holder: answer.holder ?? null });
+      this.input(/** @type {any} */ ({ ...answer, type: 'renewal lost', token }));
     } else {
       this.input({ type: 'unanswered' });
     }
