@@ -167,7 +167,7 @@ def test_a_black_hole_under_a_hasty_policy(brisk: Node, page_as: Visitor, form: 
 
 
 def test_a_takeover_that_was_not_heard(brisk: Node, page_as: Visitor, form: str) -> None:
-    """U32: whoever was away when the form was taken over hears afterwards who it was, and why."""
+    """U19: whoever was away when the form was taken over hears afterwards who it was, and why."""
     form = form.replace("brisk", "hasty")
     with Proxy(brisk.port) as proxy:
         ann, bob = noted(page_as, "ann", form, proxy.url), noted(page_as, "bob", form)

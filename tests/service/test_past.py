@@ -259,7 +259,7 @@ def test_the_history_tells_the_whole_story(world: PastWorld) -> None:
 
 
 def test_how_a_grant_has_ended(world: PastWorld) -> None:
-    """U32: whoever was asleep learns who took the form and why; nobody else learns it, and not of a grant that goes on."""
+    """U19: whoever was asleep learns who took the form and why; nobody else learns it, and not of a grant that goes on."""
 
     def ending(owner: Owner, token: int) -> Released | TakenOver | None:
         return world.clock.run(world.service.ending(FORM, owner, token))

@@ -141,7 +141,7 @@ test('no answer to renewals: stale before the end of the lease by the own clock,
   assert.equal(f.name, 'stale');
 });
 
-test('who was asleep hears with its renewal who took over, when and why, also when what is true now was heard before (U32)', () => {
+test('who was asleep hears with its renewal who took over, when and why, also when what is true now was heard before (U19)', () => {
   const eva = { user: 'eva', name: 'Eva Lind' };
   const ben = { user: 'ben', name: 'Ben Ode' };
   const answer = { type: 'renewal lost', token: 1, holder: eva, cause: 'takeover', by: ben, reason: 'month end', ended_ms: 180_000 };
