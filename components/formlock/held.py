@@ -23,6 +23,8 @@ RELEASE_WITHIN_S = 3.0
 RETRY_MS = 500
 # How often whoever waits for a proof looks at the own clock.
 LOOK_S = 0.2
+# What an answer may tell of how a grant has ended.
+ENDING = ("cause", "by", "reason", "ended_ms")
 # Between two renewals, however short the lease.
 SHORTEST_MS = 50
 
@@ -286,7 +288,7 @@ class Held:
                     new = grant(said, sent)
                     self._grants[held.form] = replace(new, deadline=max(held.deadline, new.deadline))
                 else:
-                    self._lose(held.form, said.get("holder"))
+                    self._lose(held.form, said.get("holder"), **{name: said.get(name) for name in ENDING})
             self._proved = max(self._proved, breaks)
             if self._due is not None:
                 self._due = min(held.renew_at for held in self._grants.values())

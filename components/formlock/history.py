@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import re
 from collections import OrderedDict
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from msgspec import Struct
 from msgspec.structs import replace
 
-from formlock.events import Event, Refused
+from formlock.events import Event, Refused, Released, TakenOver
 from formlock.model import FormId, Owner
 
 # The same refusal again within this time is the same entry.
@@ -112,6 +113,15 @@ def _kinds(kind: type[Event]) -> list[type[Event]]:
 
 _names = {kind: re.sub(r"(?<!^)(?=[A-Z])", "_", kind.__name__).lower() for kind in _kinds(Event)}
 KINDS = {name: kind for kind, name in _names.items()}
+
+
+def ending(entries: Iterable[Entry], owner: Owner, token: int) -> Released | TakenOver | None:
+    """How this owner's grant has ended, as far as the entries tell."""
+    for entry in entries:
+        event = entry.event
+        if isinstance(event, Released | TakenOver) and (event.owner, event.token) == (owner, token):
+            return event
+    return None
 
 
 class Recorder:

@@ -270,16 +270,21 @@ class LockComponent(Session):
         ]
         decisions = await self._service.renew(renewals, call.caller)
         answers = {
-            form: self._renewed(form, decision, claims, owner) for (form, _), decision in zip(renewals, decisions, strict=True)
+            form: await self._renewed(form, renewal, decision, claims)
+            for (form, renewal), decision in zip(renewals, decisions, strict=True)
         }
         return {"locks": [answers.get(form) or lost_answer(self.uris.topic(form), None) for form in forms]}
 
-    def _renewed(self, form: FormId, decision: Decision, claims: Claims, owner: Owner) -> Payload:
+    async def _renewed(self, form: FormId, renewal: Renew, decision: Decision, claims: Claims) -> Payload:
         if isinstance(decision.reply, Yours):
-            return {**self._yours(form, decision.state, decision.reply, owner), "event": "renewed"}
+            return {**self._yours(form, decision.state, decision.reply, renewal.owner), "event": "renewed"}
         self._refused("renew", form, decision, claims)
         leases = decision.state.held(form.section)
-        return lost_answer(self.uris.topic(form), leases[0] if leases else None)
+        ended = await self._service.ending(form, renewal.owner, renewal.token)
+        facts: Payload = {}
+        if ended is not None:
+            facts = {"cause": "takeover", **told(ended), "ended_ms": max(0, self._clock.wall() - ended.wall)}
+        return lost_answer(self.uris.topic(form), leases[0] if leases else None, facts)
 
     async def _status(self, call: Call) -> Payload:
         arguments = call.arguments()

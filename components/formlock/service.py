@@ -28,9 +28,9 @@ from formlock.commands import (
 )
 from formlock.drafts import may_hand_in, readable
 from formlock.errors import Lost, NotActive
-from formlock.events import Event
-from formlock.history import Asked, Page
-from formlock.model import Draft, FormId, FormState, Found, Query
+from formlock.events import Event, Released, TakenOver
+from formlock.history import Asked, Page, ending
+from formlock.model import Draft, FormId, FormState, Found, Owner, Query
 from formlock.policies import Policies
 from formlock.policy import Policy
 from formlock.rules import decide, decide_all
@@ -47,6 +47,8 @@ PAUSED_MS = 2_000
 RETRY_MS = 1_000
 # So many events of a form are looked at to tell who had it.
 PAST = 1_000
+# And so many to tell somebody whose grant has ended how it did.
+NEWEST = 50
 # A mass return: what a router takes (200-300 returning clients a second were measured), with a margin.
 RETURN_BASE_MS = 10_000
 RETURNS_PER_SECOND = 150
@@ -198,6 +200,12 @@ class LockService:
         return replace(found, states=tuple(state for state in states if query.matches(state)))
 
     # -- what has been
+
+    async def ending(self, form: FormId, owner: Owner, token: int) -> Released | TakenOver | None:
+        """How this owner's grant has ended, where it is among the newest that is known of the form: for a page that was asleep."""
+        await self._ready()
+        page = await self._store.history(Asked(form.record, limit=NEWEST))
+        return ending(reversed(page.entries), owner, token)
 
     async def history(self, asked: Asked) -> Page:
         """What happened to a form, with everything up to now."""

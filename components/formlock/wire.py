@@ -346,9 +346,9 @@ def draft_answer(uris: Uris, form: FormId, drafts: Sequence[Draft], user: str, t
     }
 
 
-def lost_answer(topic: str, holder: Lease | None) -> Payload:
-    """Of `renew`, for a lock that has ended, with who has the form now."""
-    return {"event": "lost", "form": topic, "holder": _person(holder)}
+def lost_answer(topic: str, holder: Lease | None, ending: Payload | None = None) -> Payload:
+    """Of `renew`, for a lock that has ended, with who has the form now and, where that is known, how it has ended."""
+    return {"event": "lost", "form": topic, "holder": _person(holder), **(ending or {})}
 
 
 def refusal(

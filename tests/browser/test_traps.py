@@ -166,6 +166,22 @@ def test_a_black_hole_under_a_hasty_policy(brisk: Node, page_as: Visitor, form: 
         expect(ann.field("a")).to_have_value("half a sentence")
 
 
+def test_a_takeover_that_was_not_heard(brisk: Node, page_as: Visitor, form: str) -> None:
+    """U19: whoever was away when the form was taken over hears afterwards who it was, and why."""
+    form = form.replace("brisk", "hasty")
+    with Proxy(brisk.port) as proxy:
+        ann, bob = noted(page_as, "ann", form, proxy.url), noted(page_as, "bob", form)
+        ann.lock()
+        bob.sees("locked")
+        proxy.hole = True
+        bob.tell("lock.takeover({ reason: 'customer on the phone' }).catch(() => {})")
+        bob.sees("mine")
+        ann.sees("stale")
+        proxy.hole = False
+        ann.sees("lost", "Bob took over at")
+        expect(ann.banner).to_contain_text("customer on the phone")
+
+
 def test_a_call_into_a_black_hole_ends(brisk: Node, page_as: Visitor, form: str) -> None:
     """No call stays pending for ever: it ends with its limit, the line is given up, and the same attempt goes on with the next
     one."""

@@ -160,7 +160,9 @@ async def test_renew(node: Node, form: str) -> None:
     answer = await ann.call("renew", locks=[{"form": name, "token": token} for name, token in held.items()], tab="a")
     kept, lost = answer["locks"]
     assert (kept["event"], kept["form"], kept["token"], kept["lease_ms"]) == ("renewed", mine, held[mine], 90_000)
-    assert lost == {"event": "lost", "form": gone, "holder": {"user": "bob", "name": "Bob Novak"}}
+    ended_ms = lost.pop("ended_ms")
+    assert lost == {"event": "lost", "form": gone, "holder": {"user": "bob", "name": "Bob Novak"}, "cause": "unlock"}
+    assert 0 <= ended_ms < 60_000
     await bob.leave()
     await ann.leave()
 

@@ -11,11 +11,11 @@ import pytest
 from formlock.commands import HandOver, Lock, Takeover, Unlock, Yours
 from formlock.drafts import KEPT_MS, LATE_MS
 from formlock.errors import Lost, NotActive
-from formlock.events import HandoverBegan, TakenOver
+from formlock.events import HandoverBegan, Released, TakenOver
 from formlock.history import Asked, what
 from formlock.model import Draft, FormId, Owner
 from formlock.policy import Policy
-from formlock.service import LockService
+from formlock.service import NEWEST, LockService
 from formlock.testing import FakeClock
 from formlock.testing.clock import Task
 from tests.service.test_service import ANN, BOB, FORM, World, opened
@@ -256,3 +256,25 @@ def test_the_history_tells_the_whole_story(world: PastWorld) -> None:
     assert (taken.by, taken.by_name, taken.reason) == (BOB, "Bob", "month end")
     numbers = [entry.number for entry in page.entries]
     assert numbers == sorted(set(numbers))
+
+
+def test_how_a_grant_has_ended(world: PastWorld) -> None:
+    """U19: whoever was asleep learns who took the form and why; nobody else learns it, and not of a grant that goes on."""
+
+    def ending(owner: Owner, token: int) -> Released | TakenOver | None:
+        return world.clock.run(world.service.ending(FORM, owner, token))
+
+    token = world.token()
+    assert ending(ANN, token) is None
+    second = world.pass_on(token, BOB, 2)
+    taken = ending(ANN, token)
+    assert isinstance(taken, TakenOver)
+    assert (taken.by, taken.by_name, taken.reason) == (BOB, "Bob", "month end")
+    assert (ending(BOB, token), ending(BOB, second), ending(ANN, second)) == (None, None, None)
+    world.clock.run(world.service.unlock(FORM, Unlock(BOB, second), 2))
+    freed = ending(BOB, second)
+    assert isinstance(freed, Released)
+    assert freed.cause == "unlock"
+    for _ in range(NEWEST):
+        world.clock.run(world.service.unlock(FORM, Unlock(BOB, world.token(BOB, 2)), 2))
+    assert ending(ANN, token) is None, "a limited number of events is looked at"

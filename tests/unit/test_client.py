@@ -34,6 +34,7 @@ class Service:
         self.lease_ms = 60_000
         self.renew_ms = 20_000
         self.lost: set[int] = set()
+        self.ending: dict[str, Any] = {}
         router.procedures |= {"lock": self.lock, "renew": self.renew, "unlock": self.unlock, "answer": self.unlock}
 
     def yours(self, form: str, token: int, event: str = "lock") -> dict[str, Any]:
@@ -48,7 +49,7 @@ class Service:
     def renew(self, facts: dict[str, Any]) -> Any:
         return {
             "locks": [
-                {"event": "lost", "form": held["form"], "holder": {"user": "bob", "name": "Bob"}}
+                {"event": "lost", "form": held["form"], "holder": {"user": "bob", "name": "Bob"}, **self.ending}
                 if held["token"] in self.lost
                 else self.yours(held["form"], held["token"], "renewed")
                 for held in facts["locks"]
@@ -137,6 +138,14 @@ def test_the_end_of_the_block_asks_once_more(router: FakeRouter, service: Servic
         service.lost.add(10)
         held.check()
     assert lost.value.facts == {"form": FORM, "holder": {"user": "bob", "name": "Bob"}}
+
+
+def test_an_answer_says_how_it_was_lost(router: FakeRouter, service: Service) -> None:
+    """What no event told, the service still knows: who took over, why, and when."""
+    service.ending = {"cause": "takeover", "by": {"user": "bob", "name": "Bob"}, "reason": "month end", "ended_ms": 180_000}
+    with pytest.raises(Lost) as lost, hold(FORM, user="import", url=router.url):
+        service.lost.add(10)
+    assert lost.value.facts == {"form": FORM, "holder": {"user": "bob", "name": "Bob"}, **service.ending}
 
 
 def test_events_of_before_the_grant_take_nothing(router: FakeRouter, service: Service) -> None:

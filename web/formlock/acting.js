@@ -118,7 +118,7 @@ export function renewed(lock, answer, token, sent) {
     lock.input({ type: 'renewed', sent, grant: /** @type {any} */ (answer) });
     if (lock.token === token) lock.mark();
   } else if (answer?.event === 'lost') {
-    lock.input({ type: 'renewal lost', token, holder: answer.holder ?? null });
+    lock.input(/** @type {any} */ ({ ...answer, type: 'renewal lost', token }));
   } else {
     lock.input({ type: 'unanswered' });
   }

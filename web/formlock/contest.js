@@ -54,6 +54,13 @@ export function apply(s, input, now, effects) {
       effects.push({ do: 'status' });
       return;
 
+    case 'renewal lost':
+      // Who was asleep, or away, has missed the events that said so; what is true now may have been heard before this answer.
+      if (s.lost?.token === input.token && input.cause !== undefined) {
+        s.lost = { ...s.lost, cause: input.cause, by: input.by ?? null, reason: input.reason ?? null, at: now - (input.ended_ms ?? 0) };
+      }
+      return;
+
     case 'claimed':
       if (s.grant?.token === input.token) s.grant.claim = 'done';
       return;

@@ -80,7 +80,7 @@ const CURRENT = ['subscribed', 'locked', 'viewers', 'granted'];
  * the holder of the token `expected`; `line`: the place in line that is kept meanwhile.
  * @typedef {{rid: string, resume: null | 'reload' | 'return', wait: boolean, take: {expected: number, reason: string} | null, line: Asking | null, number: number | null, position: number, rev: number}} Asking
  */
-/** How a grant ended. `at`: own clock. @typedef {{holder: Person | null, cause: string | null, by: Person | null, reason: string | null, token: number | null, at: number}} Loss */
+/** How a grant ended. `at`: own clock, as far as that is told the time of the end itself. @typedef {{holder: Person | null, cause: string | null, by: Person | null, reason: string | null, token: number | null, at: number}} Loss */
 /**
  * @typedef {object} State
  * @property {Name} name what the person is shown
@@ -130,7 +130,7 @@ const CURRENT = ['subscribed', 'locked', 'viewers', 'granted'];
  *   | {type: 'failed', rid: string, problem: string}
  *   | {type: 'renewing'} | {type: 'unanswered'}
  *   | {type: 'renewed', sent: number, grant: Proof}
- *   | {type: 'renewal lost', token: number, holder: Person | null}
+ *   | {type: 'renewal lost', token: number, holder: Person | null, cause?: string, by?: Person, reason?: string, ended_ms?: number}
  *   | {type: 'claimed', token: number} | {type: 'claim failed', token: number, rid: string}
  *   | {type: 'question', number: number | null}
  *   | {type: 'done', rid: string, answer?: boolean} | {type: 'unlocked', rid: string, rev: number | null}
@@ -331,9 +331,11 @@ function apply(s, input, now, effects, contest) {
       return;
 
     case 'renewal lost':
-      if (grant?.token !== input.token) return;
-      lose(s, input.holder, null, now);
-      effects.push({ do: 'status' });
+      if (grant?.token === input.token) {
+        lose(s, input.holder, null, now);
+        effects.push({ do: 'status' });
+      }
+      contest?.apply(s, input, now, effects);
       return;
 
     case 'done':

@@ -141,6 +141,29 @@ test('no answer to renewals: stale before the end of the lease by the own clock,
   assert.equal(f.name, 'stale');
 });
 
+test('who was asleep hears with its renewal who took over, when and why, also when what is true now was heard before (U19)', () => {
+  const eva = { user: 'eva', name: 'Eva Lind' };
+  const ben = { user: 'ben', name: 'Ben Ode' };
+  const answer = { type: 'renewal lost', token: 1, holder: eva, cause: 'takeover', by: ben, reason: 'month end', ended_ms: 180_000 };
+  const f = mine();
+  f.sleep(200_000);
+  f.in(answer);
+  assert.deepEqual(f.state.lost, { holder: eva, cause: 'takeover', by: ben, reason: 'month end', token: 1, at: f.now - 180_000 });
+  const g = mine();
+  g.in({ type: 'disconnected' });
+  g.in({ type: 'connected' }, 200_000);
+  g.in({ type: 'event', status: 'locked', snapshot: held(5, 2, eva) });
+  assert.equal(g.name, 'lost');
+  assert.equal(g.state.lost.cause, null);
+  g.in(answer, 10);
+  assert.deepEqual(g.state.lost, { holder: eva, cause: 'takeover', by: ben, reason: 'month end', token: 1, at: g.now - 180_000 });
+  g.in({ ...answer, token: 7, cause: 'idle' });
+  assert.equal(g.state.lost.cause, 'takeover', 'an answer about another grant');
+  const h = mine();
+  h.in({ type: 'renewal lost', token: 1, holder: null });
+  assert.equal(h.state.lost.cause, null, 'an older service says no more');
+});
+
 const short = (silence_ms = 6000) => ({ ...proof(), silence_ms });
 
 /** Held under a policy that lets the next one in after 6 s of silence. */
