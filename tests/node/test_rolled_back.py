@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from django.db import transaction
+from django.db import connections, transaction
 from pytest_twisted import ensureDeferred
 from sqlalchemy import create_engine, event
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, sessionmaker
@@ -21,12 +21,13 @@ from twisted.internet.threads import deferToThread
 
 from formlock_push import ReliablePusher
 from formlock_push.django.hook import install as install_django
+from formlock_push.django.outbox import Outbox as DjangoOutbox
 from formlock_push.relay import Relay
 from formlock_push.relay_databases import connector
 from formlock_push.relay_line import Line
 from formlock_push.sqlalchemy import Outbox, install
 from tests.backends.django_app.models import Invoice
-from tests.backends.django_support import databases
+from tests.backends.django_support import Row, databases
 from tests.support.client import Client, joined
 from tests.support.node import Node, without
 
@@ -207,36 +208,49 @@ async def test_sqlalchemy_outbox(node: Node, tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def application(tmp_path: Path) -> Iterator[Path]:
+def application(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    # A relay may be writing.
+    monkeypatch.setitem(connections["default"].settings_dict["OPTIONS"], "timeout", WITHIN_S)
     with databases(tmp_path, "django_app", "formlock_outbox"):
         yield tmp_path
 
 
-def django_story(sender: Any) -> tuple[Story, str]:
+def django_story(number: int, sender: Any) -> Story:
     """`begin` is `atomic()`, in whatever depth."""
     from formlock_push.django import muted
 
     with muted():
-        key = Invoice.objects.create(amount=0).pk
+        Invoice.objects.create(pk=number, amount=0)
     hook = install_django(sender, jobs=True, source="shop")
     # Read with the hook there: of what it has not seen being read it knows no old values.
-    invoice = Invoice.objects.get(pk=key)
+    invoice = Invoice.objects.get(pk=number)
 
     def write(value: int) -> None:
         invoice.amount = value
         invoice.save()
 
-    story = Story(transaction.atomic, write, "django")
+    story = Story(transaction.atomic, write, f"django {number}")
     story.tell()
     hook.remove()
     assert hook.failed == 0
-    return story, f"com.example.form.invoice.{invoice.pk}"
+    return story
 
 
 @ensureDeferred
 async def test_django_pushes(node: Node, application: Path) -> None:
     """U35: through Django's hook and a reliable pusher exactly the committed changes arrive, in their order."""
     with ReliablePusher(node.acknowledged_url, spool=application / "spool", timeout_ms=20_000) as pusher:
-        story, form = django_story(pusher)
+        story = django_story(1, pusher)
         assert await deferToThread(pusher.flush, WITHIN_S)
-    await compare(node, form, story)
+    await compare(node, "com.example.form.invoice.1", story)
+
+
+@ensureDeferred
+async def test_django_outbox(node: Node, application: Path) -> None:
+    """U35: the same through the outbox of Django's app and a relay that runs meanwhile, in another thread and connection."""
+    with relayed(f"sqlite:///{application}/default.sqlite", node) as relay:
+        story = django_story(2, DjangoOutbox())
+        await compare(node, "com.example.form.invoice.2", story)
+    assert (relay.sent, relay.refused) == (len(story.wanted), 0)
+    # The last mark is made behind the answer, so it is the relay's end that says that all are made.
+    assert Row.objects.filter(sent_at=None).count() == 0

@@ -6,7 +6,6 @@ remembered when it is loaded (`known`), compared when it is saved, and what diff
 
 from __future__ import annotations
 
-import copy
 import functools
 import logging
 import threading
@@ -186,8 +185,8 @@ class Hook:
         """As the record was named with its old values, by attribute; None when it can't say."""
         # Not by `copy`, which for a model is a pickle.
         earlier: Model = object.__new__(type(instance))
-        state = copy.copy(instance._state)
-        state.fields_cache = dict(instance._state.fields_cache)
+        state = object.__new__(type(instance._state))
+        state.__dict__.update(instance._state.__dict__, fields_cache=dict(instance._state.fields_cache))
         earlier.__dict__.update(instance.__dict__, _state=state)
         for field in k.shape_of(type(instance)).fields:
             if field.attname not in old:

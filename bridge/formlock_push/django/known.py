@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
 from typing import Any
+from uuid import UUID
 
 from django.db.models import Field, Model
 from django.db.models.fields.files import FieldFile
@@ -14,6 +17,8 @@ from formlock_push.django.fields import LockTokenField
 from formlock_push.django.transactions import Entry
 from formlock_push.redact import Redact, redact_of
 
+# Whose values are no expressions, and nobody can alter them in place: most are, and then nothing has to be asked of them.
+_SIMPLE = frozenset({type(None), bool, int, float, str, bytes, Decimal, date, datetime, time, timedelta, UUID})
 # Where a record's `Known` lies, in its `_state`: Django makes one for each instance, and copies it with it.
 _KNOWN = "formlock_known"
 
@@ -158,7 +163,7 @@ def values_of(instance: Model, only: Collection[str] | None = None) -> dict[str,
     """The columns that are loaded, by their attributes' names; `only`: the fields or attributes to look at."""
     data = instance.__dict__
     return {
-        field.attname: _kept(data[field.attname])
+        field.attname: value if type(value := data[field.attname]) in _SIMPLE else _kept(value)
         for field in shape_of(type(instance)).fields
         if field.attname in data and (only is None or field.name in only or field.attname in only)
     }
@@ -166,7 +171,7 @@ def values_of(instance: Model, only: Collection[str] | None = None) -> dict[str,
 
 def is_unknown(value: object) -> bool:
     """Whether the database computes it (`F("amount") + 1`)."""
-    return hasattr(value, "resolve_expression")
+    return type(value) not in _SIMPLE and hasattr(value, "resolve_expression")
 
 
 def pairs_of(model: type[Model], old: Mapping[str, Any] | None, new: Mapping[str, Any]) -> Pairs | None:
