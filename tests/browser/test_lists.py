@@ -115,7 +115,7 @@ def test_a_list_after_a_lost_connection(page_as: Visitor, form: str) -> None:
 
 
 def test_a_lock_without_a_page(page_as: Visitor, node: Node, form: str) -> None:
-    """U18: whoever edits by plain HTTP is said to be editing, in a list, a badge and the banner: nobody was cut off."""
+    """U18: whoever edits by plain HTTP, without a page of their own, is editing: nobody was cut off. So say list, badge, banner."""
     table = Table(page_as, form)
     topic = table.topic(1)
     locks = PlainLocks(node.folder / "credentials" / "http", node.url + "formlock/")

@@ -27,8 +27,7 @@ class Album:
         context = self.page_as.context()
         context.route("**/avatars/*", self.serve)
         markup = (
-            f'{self.meta}<form form-lock="{self.form}"><input name="x" value="1"></form>'
-            f'<form-lock-badge for="{self.form}"></form-lock-badge>'
+            f'{self.meta}<form form-lock="{self.form}"><input name="x"></form><form-lock-badge for="{self.form}"></form-lock-badge>'
             f'<ul form-lock-list="test"><li form-lock-item="{self.form}"><span form-lock-mark></span></ul>'
         )
         return self.page_as.html(user, name, self.form, markup, context=context)
@@ -52,8 +51,8 @@ def pictures(tab: Tab) -> list[Locator]:
 
 
 def test_who_edits_is_shown_by_a_picture(page_as: Visitor, form: str) -> None:
-    """U18: the address has the user's id in it, encoded; the picture says nothing of its own beside the name, and a list asks
-    for none of anybody else."""
+    """U18: the address has the user's id in it, encoded; the picture says nothing of its own beside the name, and nobody
+    else's is asked for."""
     album = Album(page_as, form)
     ann, bob = album.open("ann@example.com", "Ann Weber"), album.open("bob", "Bob Novak")
     ann.lock()

@@ -15,7 +15,7 @@ export const TEXTS = {
   noAnswer: 'The service that knows who is editing does not answer. Trying again...',
   free: 'Nobody is editing.',
   readOnly: 'You may read this, but not edit it.',
-  notNow: 'Editing is not possible right now. Please try again.',
+  notNow: 'Editing is not possible right now. Please try again; if that does not help, reload the page.',
   mine: 'You are editing.',
   again: 'You are editing again.',
   checkFirst: 'Others may have changed this meanwhile: check before you save.',

@@ -10,7 +10,7 @@ export default {
   noAnswer: 'Der Dienst, der weiß, wer bearbeitet, antwortet nicht. Es wird weiter versucht...',
   free: 'Niemand bearbeitet.',
   readOnly: 'Sie dürfen dies lesen, aber nicht bearbeiten.',
-  notNow: 'Bearbeiten ist gerade nicht möglich. Bitte versuchen Sie es noch einmal.',
+  notNow: 'Bearbeiten ist gerade nicht möglich. Bitte versuchen Sie es noch einmal; hilft das nicht, laden Sie die Seite neu.',
   mine: 'Sie bearbeiten.',
   again: 'Sie bearbeiten wieder.',
   checkFirst: 'Andere haben dies vielleicht inzwischen geändert: Prüfen Sie es vor dem Speichern.',

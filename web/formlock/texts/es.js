@@ -10,7 +10,7 @@ export default {
   noAnswer: 'El servicio que sabe quién edita no responde. Intentando de nuevo...',
   free: 'Nadie está editando.',
   readOnly: 'Puede leer esto, pero no editarlo.',
-  notNow: 'Ahora no es posible editar. Inténtelo de nuevo.',
+  notNow: 'Ahora no es posible editar. Inténtelo de nuevo; si no funciona, recargue la página.',
   mine: 'Usted está editando.',
   again: 'Usted está editando de nuevo.',
   checkFirst: 'Puede que otros lo hayan cambiado: compruébelo antes de guardar.',

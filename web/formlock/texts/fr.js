@@ -12,7 +12,7 @@ export default {
   noAnswer: 'Le service qui sait qui modifie ne répond pas. Nouvel essai...',
   free: 'Personne ne modifie.',
   readOnly: 'Vous pouvez lire, mais pas modifier.',
-  notNow: 'La modification n’est pas possible pour l’instant. Veuillez réessayer.',
+  notNow: 'La modification n’est pas possible pour l’instant. Veuillez réessayer ; si cela n’aide pas, rechargez la page.',
   mine: 'Vous modifiez.',
   again: 'Vous modifiez de nouveau.',
   checkFirst: 'D’autres ont peut-être modifié entre-temps : vérifiez avant d’enregistrer.',

@@ -12,7 +12,7 @@ export default {
   noAnswer: 'Usługa, która wie, kto edytuje, nie odpowiada. Kolejna próba...',
   free: 'Nikt nie edytuje.',
   readOnly: 'Można to czytać, ale nie edytować.',
-  notNow: 'Teraz nie można edytować. Proszę spróbować ponownie.',
+  notNow: 'Teraz nie można edytować. Proszę spróbować ponownie; jeśli to nie pomoże, odświeżyć stronę.',
   mine: 'Edytujesz.',
   again: 'Znowu edytujesz.',
   checkFirst: 'W międzyczasie mogły zajść zmiany: sprawdź przed zapisaniem.',
