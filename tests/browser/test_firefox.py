@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import expect
 
-from formlock.policy import Policy
 from tests.browser.conftest import Visitor
 from tests.browser.own_firefox import OwnFirefox
 from tests.support.node import Node
@@ -17,6 +16,8 @@ from tests.support.node import Node
 pytestmark = [pytest.mark.browser, pytest.mark.node]
 
 FIREFOX = shutil.which("firefox-esr") or shutil.which("firefox")
+# On a busy machine. The grace of a connection that is only lost is three times as long.
+AT_ONCE_MS = 10_000
 
 
 CLICK = "document.querySelector('form-lock').shadowRoot.querySelector('button').click()"
@@ -54,14 +55,29 @@ def test_firefox_and_chromium_side_by_side(node: Node, firefox: OwnFirefox, page
     firefox.sees("free")
 
 
-def test_leaving_in_firefox_frees_within_the_grace(node: Node, firefox: OwnFirefox, page_as: Visitor) -> None:
-    """U1: whoever goes to another page frees the form. Firefox mostly closes the connection before the page's last word is out: then
-    it is the grace of a lost connection that ends the lock."""
-    firefox.goto(f"{node.url}?user=ann")
-    firefox.sees("free")
-    firefox.value(CLICK)
-    firefox.sees("mine")
+def test_leaving_in_firefox_frees_at_once(node: Node, firefox: OwnFirefox, page_as: Visitor) -> None:
+    """U1: whoever goes to another page frees the form, each time. Firefox mostly closes the connection before the page's last word is
+    out: what it says by HTTP gets through."""
     bob = page_as("bob")
-    bob.sees("locked")
-    firefox.goto("about:blank")
-    expect(bob.banner).to_have_attribute("state", "free", timeout=2 * Policy().grace_ms)
+    for _ in range(5):
+        firefox.goto(f"{node.url}?user=ann")
+        firefox.sees("free")
+        firefox.value(CLICK)
+        firefox.sees("mine")
+        bob.sees("locked")
+        firefox.goto("about:blank")
+        expect(bob.banner).to_have_attribute("state", "free", timeout=AT_ONCE_MS)
+
+
+def test_closing_a_tab_in_firefox_frees_at_once(node: Node, firefox: OwnFirefox, page_as: Visitor) -> None:
+    """U1: as above, where the tab is closed."""
+    bob = page_as("bob")
+    for _ in range(5):
+        firefox.open_tab()
+        firefox.goto(f"{node.url}?user=ann")
+        firefox.sees("free")
+        firefox.value(CLICK)
+        firefox.sees("mine")
+        bob.sees("locked")
+        firefox.close_tab()
+        expect(bob.banner).to_have_attribute("state", "free", timeout=AT_ONCE_MS)
