@@ -50,6 +50,7 @@ bench/node_modules/.installed: bench/package-lock.json
 .PHONY: servers
 servers:
 	@sh tools/apt-install.sh chromium chromium
+	@sh tools/apt-install.sh firefox-esr firefox-esr
 	@ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || sh tools/apt-install.sh initdb postgresql
 	@sh tools/apt-install.sh php php-cli php-zmq php-curl php-sqlite3 php-doctrine-orm php-symfony-cache
 	@sh tools/apt-install.sh ruby ruby ruby-ffi-rzmq

@@ -52,11 +52,12 @@ class Renew(Struct, frozen=True, gc=False):
 
 
 class Unlock(Struct, frozen=True, gc=False):
-    """The owner is done; `leaving`: its page is going away and may be coming back."""
+    """The owner is done. `leaving`: its page is going away and may be coming back; `sessions`: those that the page has had."""
 
     owner: Owner
     token: int
     leaving: bool = False
+    sessions: tuple[int, ...] = ()
 
 
 class LeaveQueue(Struct, frozen=True, gc=False):

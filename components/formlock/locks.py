@@ -219,7 +219,7 @@ class LockComponent(Session):
         asked = request(UnlockRequest, arguments)
         claims = await self._allowed(call, "lock", form)
         owner = owner_of(claims, asked.tab, call.caller)
-        return await self._told(call, form, Unlock(owner, asked.token, asked.leaving), claims)
+        return await self._told(call, form, Unlock(owner, asked.token, asked.leaving, (call.caller, *asked.sessions)), claims)
 
     async def _leave_queue(self, call: Call) -> Payload:
         arguments = call.arguments()

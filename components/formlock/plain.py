@@ -32,7 +32,7 @@ from formlock.claims import Claims, InvalidClaims, from_extra
 from formlock.depth import deeper_than
 from formlock.errors import FormLockError, InvalidArgument, NotActive
 from formlock.wamp import Session, log_failure, reactor, read_http_key, read_receipt_key
-from formlock.wire import MAX_NOTE_LENGTH, MAX_USER_LENGTH
+from formlock.wire import MAX_NOTE_LENGTH, MAX_USER_LENGTH, Sessions
 from formlock_push.plain_locks import SIGNATURE_HEADER, TIME_HEADER, signature
 from formlock_push.verify import InvalidReceipt, Verifier
 
@@ -70,11 +70,12 @@ class LockBody(Struct, forbid_unknown_fields=True):
 
 
 class UnlockBody(Struct, forbid_unknown_fields=True):
-    """Of `unlock`. `leaving`: the page may come back in a moment, as at a reload."""
+    """Of `unlock`. `leaving`: the page may come back in a moment, as at a reload. `sessions`: those of the page that leaves."""
 
     form: Text
     receipt: Annotated[str, Meta(max_length=2_000)]
     leaving: bool = False
+    sessions: Sessions = []
 
 
 class Unsigned(Exception):
@@ -114,7 +115,13 @@ class PlainComponent(Session):
         except InvalidReceipt as error:
             raise Unsigned(str(error)) from None
         claims = self._claims(asked.form, receipt.user, receipt.user, None)
-        facts = {"form": asked.form, "token": receipt.token, "tab": receipt.tab, "leaving": asked.leaving}
+        facts = {
+            "form": asked.form,
+            "token": receipt.token,
+            "tab": receipt.tab,
+            "leaving": asked.leaving,
+            "sessions": asked.sessions,
+        }
         return await self._visit(claims, "unlock", facts)
 
     async def status(self, form: str, user: str, query: bytes, moment: str | None, mark: str | None) -> Any:

@@ -293,7 +293,8 @@ def _hold(case: _Case, lease: Lease) -> None:
 
 def _resume(case: _Case, command: Lock, left: Left) -> Reply:
     """The page was only reloaded, and nobody else has had the form: its lease goes on."""
-    lease = replace(left.lease, session=command.session, deadline=_fresh(case, left.lease), heard_at=case.now, rid=command.rid)
+    facts = {"session": command.session, "deadline": _fresh(case, left.lease), "heard_at": case.now, "rid": command.rid}
+    lease = replace(left.lease, earlier=_earlier(left.lease), **facts)
     _hold(case, lease)
     case.told(Granted, lease, session=command.session, resumed=True)
     return _yours(case, lease)
@@ -391,6 +392,8 @@ def _unlock(case: _Case, command: Unlock) -> Reply:
     if lease is not None:
         if lease.owner != command.owner:
             return Refusal(NotHolder)
+        if command.leaving and _elsewhere(lease, command.sessions):
+            return Freed()
         _release(case, lease, "left" if command.leaving else "unlock")
         if command.leaving and not _ends_with_session(lease.owner) and lease.long_wall is None:
             kept = replace(lease, probe=None, silent=False, unclaimed=False, contest=None)
@@ -403,6 +406,13 @@ def _unlock(case: _Case, command: Unlock) -> Reply:
         # "Done" after "leaving": it will not come back.
         case.state = replace(case.state, lefts=tuple(left for left in case.state.lefts if left.lease.token != command.token))
     return Freed()
+
+
+def _elsewhere(lease: Lease, sessions: Sequence[int]) -> bool:
+    """Whether a page that has had the lease leaves it when the page after it has it already. A page says that it leaves on its
+    connection and by HTTP: neither is waited for by the other, nor by the page that is loaded next (docs/adr/0001)."""
+    last = lease.earlier[0] if lease.session is None and lease.earlier else lease.session
+    return last not in sessions and any(session in lease.earlier for session in sessions)
 
 
 def _session_lost(case: _Case, command: SessionLost) -> Reply:

@@ -30,12 +30,16 @@ MAX_FORMS_PER_CALL = 50
 MAX_HISTORY = 100
 MAX_DRAFT_BYTES = 32_768
 MAX_DRAFT_DEPTH = 16
+# A page that has had more names its latest.
+MAX_SESSIONS = 8
 
 Name = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_:-]+\Z")]
 Token = Annotated[int, Meta(ge=1, le=MAX_TOKEN)]
 Note = Annotated[str, Meta(max_length=MAX_NOTE_LENGTH)]
 # A year is longer than any policy allows.
 Milliseconds = Annotated[int, Meta(ge=0, le=366 * 86_400_000)]
+# By their WAMP ids.
+Sessions = Annotated[list[Annotated[int, Meta(ge=1, le=2**53)]], Meta(max_length=MAX_SESSIONS)]
 Payload = dict[str, Any]
 
 
@@ -86,11 +90,12 @@ class LeaveQueueRequest(Struct, forbid_unknown_fields=True):
 
 
 class UnlockRequest(Struct, forbid_unknown_fields=True):
-    """Of `unlock`, beside the form."""
+    """Of `unlock`, beside the form. `sessions`: those that the page has had, beside the one that calls."""
 
     token: Token
     tab: Name | None = None
     leaving: bool = False
+    sessions: Sessions = []
     rid: Name | None = None
 
 

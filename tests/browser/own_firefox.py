@@ -15,7 +15,7 @@ WITHIN_S = 30
 
 
 class OwnFirefox:
-    """One window, one tab."""
+    """One window; one tab at a time is spoken to."""
 
     def __init__(self, executable: str, profile: Path) -> None:
         profile.mkdir()
@@ -30,6 +30,7 @@ class OwnFirefox:
         self._number = 0
         self.say("session.new", capabilities={})
         self._context = self.say("browsingContext.getTree")["contexts"][0]["context"]
+        self._others: list[str] = []
 
     def __enter__(self) -> Self:
         return self
@@ -58,6 +59,16 @@ class OwnFirefox:
             if answer.get("id") == self._number:
                 assert answer["type"] == "success", f"{method}: {answer}"
                 return answer["result"]
+
+    def open_tab(self) -> None:
+        """Another one, which is spoken to from now on."""
+        self._others.append(self._context)
+        self._context = self.say("browsingContext.create", type="tab")["context"]
+
+    def close_tab(self) -> None:
+        """As its cross does."""
+        self.say("browsingContext.close", context=self._context)
+        self._context = self._others.pop()
 
     def goto(self, url: str) -> None:
         self.say("browsingContext.navigate", context=self._context, url=url, wait="complete")

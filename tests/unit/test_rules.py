@@ -58,8 +58,10 @@ class Form:
     def renew(self, owner: Owner = ANN, session: int = 1, token: int = FIRST + 1, after: int = 0, **more: Any) -> Any:
         return self.do(Renew(owner, token, session, **more), after).reply
 
-    def unlock(self, owner: Owner = ANN, token: int = FIRST + 1, leaving: bool = False, after: int = 0) -> Any:
-        return self.do(Unlock(owner, token, leaving), after).reply
+    def unlock(
+        self, owner: Owner = ANN, token: int = FIRST + 1, leaving: bool = False, after: int = 0, sessions: tuple[int, ...] = (1,)
+    ) -> Any:
+        return self.do(Unlock(owner, token, leaving, sessions), after).reply
 
     @property
     def holder(self) -> Owner | None:
@@ -325,7 +327,7 @@ class TestLeaving:
         form.unlock(leaving=True)
         assert form.lock(session=2, after=400) == Yours(FIRST + 1, POLICY.ttl_ms)
         assert granted is not None
-        assert form.state.lease == replace(granted, session=2, deadline=form.now + POLICY.ttl_ms, heard_at=form.now)
+        assert form.state.lease == replace(granted, session=2, deadline=form.now + POLICY.ttl_ms, heard_at=form.now, earlier=(1,))
         assert form.events[-1] == Granted(FORM, ANN, FIRST + 1, 3, WALL, 2, resumed=True, name="Ann")
 
     def test_others_wait_a_moment_then_get_it(self, form: Form) -> None:
@@ -362,6 +364,68 @@ class TestLeaving:
         form.unlock(leaving=True)
         form.unlock()
         assert form.lock(BOB, 2) == Yours(FIRST + 2, POLICY.ttl_ms)
+
+    def test_said_twice(self, form: Form) -> None:
+        """By HTTP and on its connection: what comes second changes nothing, not even how long the form is kept for the tab."""
+        form.lock()
+        form.unlock(leaving=True)
+        left = form.state
+        assert form.unlock(leaving=True, after=400) == Freed()
+        assert form.state == left
+
+    @pytest.mark.parametrize("sessions", [(1,), (9, 1)], ids=["the page's only one", "and one that the service has not seen"])
+    def test_said_late(self, form: Form, sessions: tuple[int, ...]) -> None:
+        """U8: what the page before it says comes when the reloaded page has the form again: the reload wins."""
+        form.lock()
+        form.unlock(leaving=True)
+        form.lock(session=2, after=400)
+        resumed = form.state
+        assert form.unlock(leaving=True, sessions=sessions, after=100) == Freed()
+        assert form.state == resumed
+
+    def test_said_late_while_the_reloaded_page_has_lost_its_line(self, form: Form) -> None:
+        form.lock()
+        form.unlock(leaving=True)
+        form.lock(session=2, after=400)
+        form.do(SessionLost(2))
+        form.unlock(leaving=True)
+        assert form.state.lease is not None
+        form.unlock(leaving=True, sessions=(2,))
+        assert form.holder is None
+
+    def test_said_only_late(self, form: Form) -> None:
+        """Nothing was heard of the page that left but the end of its session, and it is back by now."""
+        form.lock()
+        form.do(SessionLost(1))
+        form.lock(session=2, after=400)
+        form.unlock(leaving=True)
+        assert form.state.lease is not None
+
+    @pytest.mark.parametrize("lost", [False, True], ids=["unnoticed", "noticed"])
+    def test_said_by_a_page_that_has_lost_its_line(self, form: Form, lost: bool) -> None:
+        """U1: it is the last page that had the form, whatever session it had last."""
+        form.lock()
+        if lost:
+            form.do(SessionLost(1))
+        form.unlock(leaving=True, sessions=(9, 1))
+        assert form.holder is None
+
+    def test_a_late_renewal_does_not_take_it_back(self, form: Form) -> None:
+        """A renewal that the page sent before it left comes after the reloaded page has the form."""
+        form.lock()
+        form.unlock(leaving=True)
+        form.lock(session=2, after=400)
+        form.renew(session=1, after=10)
+        assert form.state.lease is not None
+        assert form.state.lease.session == 2
+
+    def test_done_is_done_wherever_it_is(self, form: Form) -> None:
+        """Saved or cancelled: whoever says so means it, on whatever session."""
+        form.lock()
+        form.unlock(leaving=True)
+        form.lock(session=2, after=400)
+        form.unlock()
+        assert form.holder is None
 
     def test_a_late_copy_of_the_first_attempt_does_not_resume(self, form: Form) -> None:
         form.lock(rid="r1")

@@ -210,12 +210,21 @@ class Rules(RuleBasedStateMachine):
 
     # -- giving it back
 
-    @rule(tab=tabs, back=st.integers(-1, 3), leaving=st.booleans())
-    def unlock(self, tab: Owner, back: int, leaving: bool) -> None:
+    @rule(tab=tabs, back=st.integers(-1, 3), leaving=st.booleans(), said_by=st.lists(sessions, max_size=2))
+    def unlock(self, tab: Owner, back: int, leaving: bool, said_by: list[int]) -> None:
         token = self.state.token - back
+        mine = next((lease for lease in self.state.holds if (lease.owner, lease.token) == (tab, token)), None)
         others = {lease.token for lease in self.state.holds if lease.owner != tab or lease.token != token}
         due = {lease.token for lease in self.state.holds if lease.due is not None and lease.due <= self.now}
-        self._do(Unlock(tab, token, leaving))
+        self._do(Unlock(tab, token, leaving, tuple(said_by)))
+        if leaving and mine is not None and token not in due and token in {lease.token for lease in self.state.holds}:
+            # The page before it: whose session has it now, or had it last, is not among those of the page that left.
+            last = mine.session if mine.session is not None else mine.earlier[0]
+            assert last not in said_by, "U1: a page that left has kept the form"
+            assert {*mine.earlier} & {*said_by}, "U1: who never had it was taken for late"
+            return
+        if leaving and mine is not None and token not in due and mine.session is not None and mine.session not in said_by:
+            assert not {*mine.earlier} & {*said_by}, "U8: the page before it has freed the form of a page that was reloaded"
         self.believes = {key: known for key, known in self.believes.items() if known != token}
         assert others - due <= {lease.token for lease in self.state.holds}, "somebody else freed the form"
 

@@ -31,15 +31,21 @@ export function pageClient() {
 }
 
 /**
- * What is held while the connection is away is given back by a request that outlives the page: else the others wait for the grace. The
- * receipt says whose it is (docs/reference/http.md).
+ * What is held is given back by a request that outlives the page, too: the connection may be away, and Firefox mostly closes it before what
+ * is said on it is out. The receipt says whose it is, and the sessions which page's: the next page of the tab may have the form before
+ * this arrives (docs/reference/http.md).
  * @param {FormLockClient} client
  */
-function sayGoodbye({ joined, locks, options }) {
-  if (joined) return;
-  const url = new URL('/formlock/unlock', options.url);
+function sayGoodbye({ locks, options, sessions }) {
+  const url = new URL(meta('form-lock-unlock-url') ?? '/formlock/unlock', meta('form-lock-unlock-url') ? document.baseURI : options.url);
   url.protocol = url.protocol.replace(/^ws/, 'http');
-  for (const { form, receipt } of locks) if (receipt) navigator.sendBeacon(url, JSON.stringify({ form, receipt, leaving: true }));
+  for (const { form, receipt } of locks) {
+    if (!receipt) continue;
+    const body = JSON.stringify({ form, receipt, leaving: true, sessions: sessions.map(Number) });
+    // A tab that is closed in Firefox takes some of either kind with it, seldom both; said twice, it changes nothing.
+    navigator.sendBeacon(url, body);
+    fetch(url, { method: 'POST', body, keepalive: true, mode: 'no-cors' }).catch(() => {});
+  }
 }
 
 /** How the page was reached, for Tab.wasEditing. */
