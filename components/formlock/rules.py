@@ -530,8 +530,8 @@ def _ask(case: _Case, command: AskFor) -> Reply:
         return Freed()
     ask = Ask(case.number(), command.owner, command.name, command.note, case.wall)
     for lease in wanted:
-        if lease.session is None and lease.long_wall is None:
-            # There is nobody to answer (U17).
+        if lease.session is None and lease.long_wall is None and not lease.silent:
+            # There is nobody to answer (U17). Of who is only silent nobody knows: the page shuts before its grace is over.
             _release(case, lease, "asked")
         else:
             _asked(case, lease, ask)

@@ -107,6 +107,23 @@ def test_a_claim_that_is_refused(page_as: Visitor, form: str) -> None:
     ann.sees("mine")
 
 
+def test_a_claim_that_is_refused_while_somebody_types(page_as: Visitor, form: str) -> None:
+    """With lock-on="input" the fields shut, and a button asks again: typing can't."""
+    application = Application().says(409)
+    ann = opened(page_as, form, application, markup(form, 'lock-on="input"'))
+    ann.sees("free")
+    ann.field("customer").press_sequentially("x")
+    ann.sees("free", "Editing is not possible right now")
+    expect(ann.field("amount")).not_to_be_editable()
+    ann.errors.clear()
+    ann.tell("while ((await lock.status(), lock.state.snapshot?.state) !== 'free');")
+    application.answers[:] = []
+    application.says(204)
+    ann.press("Edit")
+    ann.sees("mine")
+    expect(ann.field("customer")).to_have_value("Millerx")
+
+
 def test_an_application_that_stumbles_is_asked_again(page_as: Visitor, form: str) -> None:
     """A restart of the application behind its proxy is not the end of a claim."""
     application = Application().says(503).says(502).contents(version=4)

@@ -169,6 +169,18 @@ def test_a_mere_submit_proves_nothing(desk: Desk, form: str) -> None:
     expect(offer(again)).to_contain_text("half a sentence")
 
 
+def test_what_is_typed_last_is_kept_with_the_submit(desk: Desk, form: str) -> None:
+    """A save that is refused costs nothing of what was typed in its last moment: no pause in typing is waited for."""
+    never = "const later = setTimeout; globalThis.setTimeout = (act, ms, ...rest) => (ms === 400 ? 0 : later(act, ms, ...rest))"
+    desk.context.add_init_script(never)  # as if the page had gone before the pause was over
+    ann = desk.opens()
+    ann.lock()
+    ann.page.evaluate("document.addEventListener('submit', (event) => event.preventDefault())")
+    ann.field("note").fill("half a sentence")
+    ann.page.get_by_role("button", name="Save").click()
+    kept(ann, "note")
+
+
 def test_what_was_sent_and_arrived_is_not_offered_when_somebody_goes_on(desk: Desk, form: str) -> None:
     """U34: my save went through and Bob has changed a part of it since: that is no unsaved text of mine, though it differs."""
     ann = desk.opens()

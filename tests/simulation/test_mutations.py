@@ -20,7 +20,8 @@ from formlock.testing.simulation.truth import Violation
 Patch = pytest.MonkeyPatch
 
 # All were found within 14 runs.
-SEEDS = 40
+# The rarest is found in the 81st.
+SEEDS = 300
 STEPS = 3_000
 
 

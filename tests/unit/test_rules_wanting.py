@@ -297,6 +297,17 @@ class TestAsk:
         assert form.do(AskFor(BOB, "Bob")) == Freed()
         assert form.decision.events[-1].cause == "asked"
 
+    def test_who_is_only_silent_has_the_grace(self, form: Form) -> None:
+        """U3, U17: a page with a dead line may still be open: whoever asks again does not get the form before it has shut."""
+        form.lock(ANN)
+        form.do(AskFor(BOB, "Bob"))
+        form.pass_time(POLICY.contended_probe_ms)
+        assert form.do(AskFor(BOB, "Bob")) != Freed()
+        form.pass_time(POLICY.contended_grace_ms - 1)
+        assert form.holders == [ANN]
+        form.pass_time(1)
+        assert form.holders == []
+
     def test_no_answer(self, form: Form) -> None:
         """U17: a holder who is there and says nothing loses it after the policy's time."""
         form.lock(ANN)

@@ -285,7 +285,9 @@ export class Binding {
     if (this.lock.editing) return [{ id: 'done', label: texts.done, act: () => this.done() }];
     if (name === 'lost' && state.snapshot?.state === 'free') return [{ id: 'again', label: texts.lockAgain, act: () => this.edit(), busy }];
     if (this.incoming.holds && (name === 'free' || name === 'locked') && !busy) return [{ id: 'newest', label: texts.showNewest, act: () => this.incoming.showNewest(), quiet: true }];
-    if (name === 'free' && this.lockOn !== 'input' && !this.button) return [{ id: 'edit', label: texts.edit, act: () => this.edit(), busy }];
+    // Where typing asks for it, the fields stay shut after an attempt that failed.
+    const again = state.problem !== null && state.problem !== 'denied' && state.problem !== 'not_allowed';
+    if (name === 'free' && (this.lockOn !== 'input' || again) && !this.button) return [{ id: 'edit', label: texts.edit, act: () => this.edit(), busy }];
     return [];
   }
 

@@ -43,6 +43,8 @@ export class DraftKeeper {
     const { lock, signal } = incoming;
     const { ownerDocument: document } = this.form;
     for (const type of ['input', 'change', 'reset']) this.form.addEventListener(type, () => this.#later(), { signal });
+    // A page that goes has no time left for it, and a save may be refused.
+    this.form.addEventListener('submit', () => void this.keep(), { signal });
     document.addEventListener('visibilitychange', () => document.visibilityState === 'hidden' && this.#soon(), { signal });
     addEventListener('pagehide', () => this.#soon(), { signal });
     lock.addEventListener('change', () => this.#changed(), { signal });
