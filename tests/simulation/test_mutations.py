@@ -19,8 +19,7 @@ from formlock.testing.simulation.truth import Violation
 
 Patch = pytest.MonkeyPatch
 
-# All were found within 14 runs.
-# The rarest is found in the 81st.
+# Most are found within 14 runs, the rarest in the 81st.
 SEEDS = 300
 STEPS = 3_000
 
