@@ -41,7 +41,7 @@ def test_firefox_and_chromium_side_by_side(node: Node, firefox: OwnFirefox, page
     bob.sees("locked", "Ann Weber is editing.")
     token = firefox.value("document.querySelector('[name=form_lock_token]').value")
     assert firefox.value("document.querySelector('[name=amount]').readOnly") is False
-    assert firefox.value("document.querySelector('form-lock').shadowRoot.adoptedStyleSheets.length") == 1
+    assert firefox.value("document.querySelector('form-lock').shadowRoot.adoptedStyleSheets.length") > 0
     firefox.reload()
     firefox.sees("mine")
     assert firefox.value("document.querySelector('[name=form_lock_token]').value") == token

@@ -169,7 +169,9 @@ export class Face {
     if (lost.cause === 'takeover') {
       if (lost.by?.user === me) return { text: t.tookSelf, when, person: undefined };
       const who = lost.by?.name || lost.holder?.name || t.somebody;
-      return { text: t.tookOver(who, this.#in.clock(wall - (now - lost.at), wall)), note: lost.reason || undefined, when, person: who };
+      // Since then it may have gone on to another.
+      const next = snapshot?.holder && snapshot.token !== lost.token && ![lost.by?.user, me].includes(snapshot.holder.user) ? t.lostTo(snapshot.holder.name) : undefined;
+      return { text: t.tookOver(who, this.#in.clock(wall - (now - lost.at), wall)), note: lost.reason || undefined, when, person: who, more: next };
     }
     if (lost.holder || snapshot?.holder) return { when };
     const texts = { session_lost: t.interrupted, expired: t.interrupted, max_hold: t.tooLong, long_over: t.tooLong, idle: t.idle, asked: t.answered };

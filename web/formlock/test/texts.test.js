@@ -64,6 +64,9 @@ test('a loss says by whom, when and why, and whether text is kept (U19)', () => 
   assert.equal(view.when, TEXTS.kept);
   assert.deepEqual(view.buttons, ['ask', 'show']);
   assert.equal(shown({ name: 'lost', snapshot: HELD, lost }).when, FACE.nothingLost);
+  assert.equal(shown({ name: 'lost', snapshot: HELD, lost }).more, undefined, 'older than the loss');
+  assert.equal(shown({ name: 'lost', snapshot: { ...HELD, token: 2, holder: lost.by }, lost }).more, undefined, 'said already');
+  assert.equal(shown({ name: 'lost', snapshot: { ...HELD, token: 3 }, lost }).more, 'Ann Weber is editing now.');
 });
 
 test('who is asked, or about to lose the form, sees who, why and for how long still (U14, U17)', () => {
