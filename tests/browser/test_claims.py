@@ -121,7 +121,7 @@ def test_a_claim_that_is_refused_while_somebody_types(page_as: Visitor, form: st
     application.says(204)
     ann.press("Edit")
     ann.sees("mine")
-    expect(ann.field("customer")).to_have_value("Millerx")
+    expect(ann.field("customer")).to_have_value("xMiller")
 
 
 def test_an_application_that_stumbles_is_asked_again(page_as: Visitor, form: str) -> None:
