@@ -169,6 +169,22 @@ def test_a_mere_submit_proves_nothing(desk: Desk, form: str) -> None:
     expect(offer(again)).to_contain_text("half a sentence")
 
 
+def test_what_is_typed_after_a_refused_save_is_kept(desk: Desk, form: str) -> None:
+    """The page of a refused save shows the text again, not the record: what is typed there is kept with what was kept before."""
+    desk.crashed(note="before the save")
+    desk.markup = record(form, note="before the save", attributes="unsaved")
+    again = desk.opens()
+    again.lock()
+    again.field("note").fill("after it")
+    again.field("amount").fill("150.00")
+    kept(again, "amount", "note")
+    again.page.close()
+    desk.markup = record(form)
+    last = desk.opens()
+    expect(offer(last)).to_contain_text("after it")
+    expect(offer(last)).to_contain_text("150.00")
+
+
 def test_what_is_typed_last_is_kept_with_the_submit(desk: Desk, form: str) -> None:
     """A save that is refused costs nothing of what was typed in its last moment: no pause in typing is waited for."""
     never = "const later = setTimeout; globalThis.setTimeout = (act, ms, ...rest) => (ms === 400 ? 0 : later(act, ms, ...rest))"

@@ -34,6 +34,7 @@ export class DraftKeeper {
   /** @type {number | null} the grant whose kept drafts were asked for */ #asked = null;
   /** @type {string | null} the state that was seen last */ #name = null;
   #handing = false;
+  /** What the record most likely is where a refused save is shown again: the draft knows it of what was typed before. @type {import('./values.js').Values | null} */ #likely = null;
   /** One thing after the other: a late write must not undo a clearing. @type {Promise<unknown>} */ #queue = Promise.resolve();
 
   /** @param {Incoming} incoming */
@@ -43,8 +44,6 @@ export class DraftKeeper {
     const { lock, signal } = incoming;
     const { ownerDocument: document } = this.form;
     for (const type of ['input', 'change', 'reset']) this.form.addEventListener(type, () => this.#later(), { signal });
-    // A page that goes has no time left for it, and a save may be refused.
-    this.form.addEventListener('submit', () => void this.keep(), { signal });
     document.addEventListener('visibilitychange', () => document.visibilityState === 'hidden' && this.#soon(), { signal });
     addEventListener('pagehide', () => this.#soon(), { signal });
     lock.addEventListener('change', () => this.#changed(), { signal });
@@ -57,7 +56,12 @@ export class DraftKeeper {
       if (lock.unsaved === unsaved) lock.unsaved = null;
     });
     this.#changed();
-    if (incoming.dirty && incoming.base) this.#later();
+    if (incoming.base === null) void this.#guess();
+    else if (incoming.dirty) this.#later();
+  }
+
+  get #record() {
+    return this.incoming.base ?? this.#likely;
   }
 
   get #user() {
@@ -103,11 +107,18 @@ export class DraftKeeper {
   keep() {
     clearTimeout(this.#timer);
     this.#since = null;
-    if (this.incoming.base === null) return this.#queue; // a refused save is shown again: what was kept of it before stays
     const texts = this.unsaved();
-    if (!Object.keys(texts).length) return this.clear();
+    if (!Object.keys(texts).length) return this.incoming.base === null ? this.#queue : this.clear();
     const submitted = this.incoming.submission !== null && this.#isSubmitted(texts);
     return this.#do(() => this.#store.put({ user: this.#user, form: this.incoming.lock.form, slot: 'now', at: Date.now(), version: versionOf(this.form), submitted, texts }));
+  }
+
+  /** A refused save is shown again, and what was kept of it before stays until more is typed. */
+  async #guess() {
+    const { now } = await this.#do(() => this.#store.read(this.#user, this.incoming.lock.form));
+    const before = Object.entries(now?.texts ?? {}).map(([name, { old }]) => [name, old]);
+    this.#likely = { ...valuesIn(this.form, { served: true }), ...Object.fromEntries(before) };
+    if (this.#since !== null) this.#later();
   }
 
   /** @param {Texts} texts */
@@ -133,7 +144,7 @@ export class DraftKeeper {
 
   /** What the person has and the record has not, without what is nobody's to keep. @returns {Texts} */
   unsaved() {
-    const { base } = this.incoming;
+    const base = this.#record;
     /** @type {Texts} */
     const texts = {};
     if (!base) return texts;
@@ -230,7 +241,7 @@ export class DraftKeeper {
   /** @param {Offer} offer */
   #show(offer) {
     const { incoming } = this;
-    const facts = { kinds: kindsIn(this.form), base: incoming.base ?? {} };
+    const facts = { kinds: kindsIn(this.form), base: this.#record ?? {} };
     const found = differences(offer, facts);
     if (!found.length || isThere(found, { kinds: facts.kinds, mine: valuesIn(this.form) })) {
       if (!found.length) this.#forget(offer);
@@ -251,8 +262,7 @@ export class DraftKeeper {
 
   /** The person's own changes beside the record, for copying: after a loss, say. */
   showOwn() {
-    const { incoming } = this;
-    const found = differences({ texts: this.unsaved(), submitted: false }, { kinds: kindsIn(this.form), base: incoming.base ?? {} });
+    const found = differences({ texts: this.unsaved(), submitted: false }, { kinds: kindsIn(this.form), base: this.#record ?? {} });
     if (!found.length || this.#offer) return;
     this.#place(new DraftOffer({ title: TEXTS.own, notes: [TEXTS.lostHere], rows: this.#rows(found), close: () => this.#end() }));
     this.#panel?.focus();
