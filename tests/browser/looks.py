@@ -37,6 +37,7 @@ class Looks:
 
     def at(self, page: Page, name: str) -> None:
         """axe finds nothing in the page as it is now, in any width and either scheme, and nothing sticks out, enlarged neither."""
+        page.wait_for_load_state()  # the elements of a page may be there before its style sheet is
         before = page.viewport_size
         for scheme in SCHEMES:
             page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
