@@ -343,7 +343,7 @@ export class FormLock extends EventTarget {
     else if (typeof facts.rev === 'number') {
       this.input(/** @type {any} */ ({ ...facts, type: 'event', snapshot: facts }));
       this.fire(status, facts);
-          }
+    }
   }
 
   /** @param {string} type @param {unknown} detail */

@@ -37,7 +37,8 @@ export function pageClient() {
  * @param {FormLockClient} client
  */
 function sayGoodbye({ locks, options, sessions }) {
-  const url = new URL(meta('form-lock-unlock-url') ?? '/formlock/unlock', meta('form-lock-unlock-url') ? document.baseURI : options.url);
+  const given = meta('form-lock-unlock-url');
+  const url = given ? new URL(given, document.baseURI) : new URL('/formlock/unlock', options.url);
   url.protocol = url.protocol.replace(/^ws/, 'http');
   for (const { form, receipt } of locks) {
     if (!receipt) continue;
