@@ -26,7 +26,7 @@ Told = Callable[[str, Mapping[str, object]], None]
 
 class Ways:
     """- `received`: takes each message. A way back is used once, in any order: a client hears in the order that it expects
-    - `refused`: hears of who was not let in (`unknown_key`, `handshake_failed`, `handshake_ended`, `not_accepted`,
+    - `refused`: hears of who was not let in (`unknown_key`, `no_keys`, `handshake_failed`, `handshake_ended`, `not_accepted`,
       `too_many_connections`, `wrong_time`, `wrong_signature`, `too_large`), and of answers that nobody takes (`unanswerable`)
     - `told`: hears of the keys: `bridge.keys` (who is let in now), `bridge.wrong_key_file`, `bridge.without_http`
     """

@@ -51,8 +51,10 @@ class Door(Socket):
 
 
 class Watch(Socket):
-    """Counts those who fail before the door: a client with keys for another bridge, one without keys at an address that wants them
-    (it leaves by itself, as does whoever only looks whether the port is open), and connections that the system can't take.
+    """Counts those who fail before the door: a client with keys for another bridge, one without keys at an address that wants them,
+    whoever leaves before it was known what he is, and connections that the system can't take.
+
+    A client without keys sees as soon as we do that the two don't fit, and leaves: mostly it is known by then what it was.
 
     Not counted, since ZeroMQ tells nobody: a sender that is dropped for a frame longer than MAX_FRAME_BYTES looks like one that
     leaves.
@@ -69,6 +71,9 @@ class Watch(Socket):
         int(zmq.EVENT_ACCEPT_FAILED): "not_accepted",
     }
 
+    # What the first of them says of a client that speaks ZeroMQ, but not CURVE.
+    OTHER_MECHANISM = int(zmq.PROTOCOL_ERROR_ZMTP_MECHANISM_MISMATCH)
+
     # Where nobody needs a key, only those who speak no ZeroMQ fail, and health checks that close at once.
     WITHOUT_KEYS: ClassVar = [int(zmq.EVENT_ACCEPT_FAILED)]
 
@@ -84,8 +89,10 @@ class Watch(Socket):
         self.connect(endpoint)
 
     def message(self, frames: list[bytes], parts: int, public_key: str) -> None:  # noqa: ARG002 (nobody comes with a key)
-        """An event's number (two bytes) and value, and the address."""
+        """An event's number (two bytes) and value (four), and the address."""
         kind = self.KINDS.get(int.from_bytes(frames[0][:2], "little"))
+        if kind == "handshake_failed" and int.from_bytes(frames[0][2:6], "little") == self.OTHER_MECHANISM:
+            kind = "no_keys"
         if kind is not None:
             self._refused(kind, {"way": self._name})
 
