@@ -99,6 +99,47 @@ def test_saved_rows_are_fetched(page_as: Visitor, node: Node, form: str) -> None
     assert page.evaluate("document.querySelector('tr').marked"), "a row that nothing was reported of is left alone"
 
 
+def test_many_rows_are_fetched(page_as: Visitor, node: Node, form: str) -> None:
+    """U36: after a change of many records a list is read again with one request: all of its rows, or those that were named."""
+    table = Table(page_as, form, 'update="rows"')
+    page = table.open("eva")
+    expect(item(page, table, 1)).to_have_attribute("data-form-lock-state", "free")
+    requests: list[str] = []
+    page.on("request", lambda request: requests.append(request.url))
+    table.amounts = {1: "11", 2: "22", 4: "40", 5: "50"}
+    with Pusher(node.zmq_url) as pusher:
+        assert pusher.bulk(table.kind, 2, ["2", "4"])
+        expect(item(page, table, 4)).to_be_visible()
+        expect(item(page, table, 2).locator(".amount")).to_have_text("22")
+        assert page.locator("tr a").all_text_contents() == ["1", "2", "3", "4"]
+        expect(item(page, table, 1).locator(".amount")).to_have_text("10")
+        assert pusher.bulk(table.kind, 4_000)
+    expect(item(page, table, 1).locator(".amount")).to_have_text("11")
+    expect(item(page, table, 3)).to_have_count(0)
+    assert page.locator("tr a").all_text_contents() == ["1", "2", "4", "5"]
+    assert len(requests) == 2
+
+
+def test_a_page_takes_many_changes_itself(page_as: Visitor, node: Node, form: str) -> None:
+    """A list's page may cancel `formlock:updated` of many records as well as that of one, and hears how many they are (U36)."""
+    table = Table(page_as, form, 'update="rows"')
+    tab = page_as.html("eva", "Eva", table.topic(1), table.markup)
+    expect(item(tab.page, table, 1)).to_have_attribute("data-form-lock-state", "free")
+    tab.page.evaluate(
+        "document.addEventListener('formlock:updated', (event) => {"
+        " const { count } = event.detail.update;"
+        " if (count) { event.preventDefault(); window.heard = [event.target.tagName, count] } })"
+    )
+    table.amounts |= {1: "11", 2: "22"}
+    with Pusher(node.zmq_url) as pusher:
+        assert pusher.bulk(table.kind, 4_000)
+        tab.until("window.heard")
+        assert tab.page.evaluate("window.heard") == ["TABLE", 4_000]
+        assert pusher.push(table.topic(2))
+    expect(item(tab.page, table, 2).locator(".amount")).to_have_text("22")
+    expect(item(tab.page, table, 1).locator(".amount")).to_have_text("10")
+
+
 def test_a_list_after_a_lost_connection(page_as: Visitor, form: str) -> None:
     """What happened while the connection was lost is true afterwards, rows included (U40)."""
     table = Table(page_as, form, 'update="rows"')

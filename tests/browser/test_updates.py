@@ -7,6 +7,7 @@ from itertools import count
 import pytest
 from playwright.sync_api import expect
 
+from formlock_push import Pusher
 from tests.browser.conftest import Tab, Visitor
 from tests.support.node import Node
 
@@ -79,6 +80,28 @@ def test_without_values_the_page_itself_is_asked(node: Node, page_as: Visitor, f
     node.push({"form": form})
     expect(bob.field("n")).to_have_value("2")
     assert bob.page.evaluate("window.same") is True, "not reloaded"
+
+
+def test_many_records_were_changed(node: Node, page_as: Visitor, form: str) -> None:
+    """Of a change of many records an open form asks its own page, if it may be one of them; typed text stays (U30, U36)."""
+    loads = count(1)
+    kind, number = form.split(".")[-2:]
+    topic = f"com.example.form.{kind}-{number}."
+
+    def shown() -> str:
+        return f'<form form-lock="{topic}1" update="replace"><input name="n" value="{next(loads)}"></form>'
+
+    bob = page_as.html("bob", "Bob", f"{topic}1", shown)
+    ann = page_as.html("ann", "Ann", f"{topic}2", record(f"{topic}2"))
+    bob.sees("free")
+    ann.lock()
+    ann.field("note").fill("half a sentence")
+    with Pusher(node.zmq_url) as pusher:
+        assert pusher.bulk(f"{topic}*", 1, ["2"])
+        expect(ann.banner).to_contain_text("This may have been changed elsewhere. Your text is kept.")
+        assert pusher.bulk(f"{topic}*", 4_000, change_set={"n": [None, 99]})
+    expect(bob.field("n")).to_have_value("2")
+    expect(ann.field("note")).to_have_value("half a sentence")
 
 
 def test_reload_is_the_default(node: Node, page_as: Visitor, form: str) -> None:

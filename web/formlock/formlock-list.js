@@ -19,12 +19,13 @@ const STYLE = `
 const USER = 'data-form-lock-user';
 /** Changes reported in a burst are fetched together. */
 const GATHER_MS = 150;
-/** Rows that a missed change may have touched are fetched by all pages that lost the same router: not all at once. */
+/** Rows that a missed change, or one of many records, may have touched are fetched by all pages that have such a list: not all at once. */
 const SPREAD_MS = 2000;
 
 /**
- * Fires `change` (`detail: {form, snapshot}`: somebody has got or given back a form), `updated` (`detail`: an Update), `missed` (some
- * changes may have been missed while the connection was lost), and `denied` (this user may not list these forms).
+ * Fires `change` (`detail: {form, snapshot}`: somebody has got or given back a form), `updated` (`detail`: an Update), `bulk` (the same of
+ * many records at once), `missed` (some changes may have been missed while the connection was lost), and `denied` (this user may not list
+ * these forms).
  */
 export class FormLockList extends EventTarget {
   /** What is known of each form that is, or was, locked; with `at`, when that was heard, by the client's clock. @type {Map<string, Snapshot & {at: number}>} */
@@ -96,12 +97,12 @@ export class FormLockList extends EventTarget {
   #event(facts) {
     const { form, status } = facts;
     if (typeof form !== 'string') return;
-    if (status === 'updated') {
+    if (status === 'updated' || status === 'bulk') {
       const { epoch, seq } = facts;
       const last = this.#seen.get(form);
       if (last && last.epoch === epoch && seq <= last.seq) return;
       this.#seen.set(form, { epoch, seq });
-      this.dispatchEvent(new CustomEvent('updated', { detail: facts }));
+      this.dispatchEvent(new CustomEvent(status, { detail: facts }));
     } else if (typeof facts.rev === 'number') {
       this.#touched.add(form);
       this.#take(form, /** @type {any} */ (facts), false);
@@ -127,6 +128,8 @@ export class FormLockList extends EventTarget {
 export class ListBinding {
   #ending = new AbortController();
   /** @type {Set<string>} forms whose rows are to be fetched */ #due = new Set();
+  /** Whether that are all, those too that have no row so far. */
+  #allDue = false;
   /** @type {ReturnType<typeof setTimeout> | undefined} */ #timer;
 
   /** @param {HTMLElement} element with `form-lock-list` @param {FormLockList} list @param {() => Record<string, any>} [texts] what is said instead of the English */
@@ -140,7 +143,8 @@ export class ListBinding {
     if (!document.adoptedStyleSheets.includes(style)) document.adoptedStyleSheets.push(style);
     list.addEventListener('change', (event) => this.#changed(/** @type {CustomEvent} */ (event).detail.form), { signal });
     list.addEventListener('updated', (event) => this.#updated(/** @type {CustomEvent<Update>} */ (event).detail), { signal });
-    list.addEventListener('missed', () => this.#fetchSoon(this.#items().map(nameOf), Math.random() * SPREAD_MS), { signal });
+    list.addEventListener('bulk', (event) => this.#bulk(/** @type {CustomEvent<Update>} */ (event).detail), { signal });
+    list.addEventListener('missed', () => this.#fetchSoon(null, Math.random() * SPREAD_MS), { signal });
     list.addEventListener('denied', () => element.setAttribute('data-form-lock-list', 'denied'), { signal });
     this.refresh();
   }
@@ -194,10 +198,19 @@ export class ListBinding {
     this.#fetchSoon([update.form], GATHER_MS);
   }
 
-  /** @param {string[]} forms @param {number} after milliseconds */
+  /** Many records were changed at once: those of its `ids`, or nobody knows which. @param {Update} update */
+  #bulk(update) {
+    const event = new CustomEvent('formlock:updated', { bubbles: true, cancelable: true, detail: { update } });
+    if (!this.element.dispatchEvent(event)) return;
+    const type = update.form.slice(0, -1); // without its `*`
+    this.#fetchSoon(update.ids?.map((id) => type + id) ?? null, Math.random() * SPREAD_MS);
+  }
+
+  /** @param {string[] | null} forms null: all @param {number} after milliseconds */
   #fetchSoon(forms, after) {
     if (this.element.getAttribute('update') !== 'rows') return;
-    for (const form of forms) this.#due.add(form);
+    for (const form of forms ?? []) this.#due.add(form);
+    this.#allDue ||= forms === null;
     if (this.#timer !== undefined) return;
     this.#timer = setTimeout(() => {
       this.#timer = undefined;
@@ -207,14 +220,18 @@ export class ListBinding {
 
   /** The page as the server gives it now has the rows. It is the application's own page, so its mark-up is taken as it is. */
   async #fetch() {
-    const due = this.#due;
+    const [due, all] = [this.#due, this.#allDue];
     this.#due = new Set();
+    this.#allDue = false;
     try {
       const response = await fetch(location.href, { credentials: 'same-origin', cache: 'no-store', headers: { accept: 'text/html' }, signal: this.#ending.signal });
       if (!response.ok) return;
       const fresh = new DOMParser().parseFromString(await response.text(), 'text/html');
       const same = Array.from(fresh.querySelectorAll('[form-lock-list]')).find((other) => other.id === this.element.id && other.getAttribute('form-lock-list') === this.element.getAttribute('form-lock-list'));
-      if (same) for (const form of due) this.#replace(form, same);
+      if (!same) return;
+      // In the order of the page: a new row stands behind the one before it.
+      if (all) for (const item of [...Array.from(same.querySelectorAll('[form-lock-item]')), ...this.#items()]) due.add(nameOf(item));
+      for (const form of due) this.#replace(form, same);
     } catch (error) {
       if (!this.#ending.signal.aborted) console.error('form-lock: the list could not be fetched:', error);
     }

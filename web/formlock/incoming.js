@@ -18,6 +18,9 @@ import { setVersion } from './version.js';
  * @property {() => void} refresh the form's fields are others now, or there is something to show that was not there before
  */
 
+/** Over how much time the pages of changed records ask for what they are now. */
+const SPREAD_MS = 2000;
+
 /**
  * Throws away the drafts that this browser keeps: of one user, say when he logs out on a shared machine, or of everybody.
  * @param {string} [user] @returns {Promise<void>}
@@ -45,6 +48,7 @@ export class Incoming {
     // After a reload browsers put back what was typed before: that is not the saved record. Nor is what a refused save shows again.
     this.base = form.hasAttribute('unsaved') ? null : valuesIn(form, { served: arrival().type !== 'navigate' });
     lock.addEventListener('updated', (event) => this.#updated(/** @type {CustomEvent<Update>} */ (event).detail), { signal });
+    lock.addEventListener('bulk', (event) => this.#bulk(/** @type {CustomEvent<Update>} */ (event).detail), { signal });
     lock.addEventListener('saved', (event) => void this.#ownSave(/** @type {CustomEvent<Update>} */ (event).detail), { signal });
     // Whoever edits may come to need both, and a line that breaks then must not keep them away.
     lock.addEventListener('change', () => lock.editing && void this.#prepare(), { signal });
@@ -194,6 +198,16 @@ export class Incoming {
     } finally {
       this.#busy = false;
     }
+  }
+
+  /**
+   * Many records were changed at once, and perhaps this one: only its own page knows what it is now. All who have one of them open hear of
+   * it in the same moment, and don't ask in the same moment.
+   * @param {Update} update
+   */
+  #bulk({ change_set: _, reported, ...facts }) {
+    const update = { ...facts, ...(facts.ids && { reported }), form: this.lock.form, missed: true };
+    setTimeout(() => this.signal.aborted || void this.#updated(update), Math.random() * SPREAD_MS);
   }
 
   /** What this tab saved has arrived at the bridge. @param {Update} update */

@@ -121,6 +121,24 @@ test('an older or repeated event changes nothing, an update comes once', limit, 
   assert.deepEqual(seen, [1, 2]);
 });
 
+test('a change of many records is told once, to lists of its type and of all (U36)', limit, async () => {
+  const many = { 'invoice': [], '': [], 'customer': [] };
+  const lists = Object.entries(many).map(([type, heard]) => {
+    const list = new FormLockList(makeClient('eva'), type);
+    list.addEventListener('bulk', ({ detail }) => heard.push(detail.seq));
+    list.addEventListener('updated', ({ detail }) => heard.push(detail.form));
+    return list;
+  });
+  await editor('ann', 1);
+  await told(lists[0], () => holder(lists[0], 1) === 'ann');
+  await told(lists[1], () => holder(lists[1], 1) === 'ann');
+  for (const seq of [1, 1, 2]) router.publish(topic('*'), { status: 'bulk', epoch: 'b1', seq, count: 4000 });
+  router.update('com.example.form.customer.7');
+  await told(lists[1], () => many[''].length === 3);
+  await told(lists[2], () => many.customer.length === 1);
+  assert.deepEqual(many, { 'invoice': [1, 2], '': [1, 2, 'com.example.form.customer.7'], 'customer': ['com.example.form.customer.7'] });
+});
+
 test('a service and a bridge that begin anew are heard, though their numbers are low', limit, async () => {
   const list = new FormLockList(makeClient('eva'), 'invoice');
   router.form(topic(1)).rev = 7;
