@@ -24,7 +24,7 @@ from formlock.ready import ROLE as READY_ROLE
 from formlock.wamp import Call, ClaimsBook, Event, Session, TwistedClock
 from formlock_bridge.desk import BUSY, Desk
 from formlock_bridge.intake import SENTENCES, Reason, Rejected, read
-from formlock_bridge.journals import Arrival, Entry, Journal, JournalError, Keeping, open_journal
+from formlock_bridge.journals import Arrival, Entry, Journal, JournalError, Keeping, driver_of, open_journal
 from formlock_bridge.publisher import LostError, Publisher, RefusedError, Telling, Waiting
 from formlock_bridge.redaction import cut
 from formlock_bridge.tally import Tally
@@ -74,6 +74,7 @@ class BridgeComponent(Session):
     def check_config(cls, personality: object, extra: dict[str, Any]) -> None:
         """What can never work is refused before anything is started."""
         listening(extra)
+        driver_of(_journal(extra))
         _keeping(extra)
         policies(extra, changed=lambda _: None, wrong=lambda _: None)
         super().check_config(personality, extra)
@@ -137,7 +138,7 @@ class BridgeComponent(Session):
         self.note("bridge.ended", published=told, **self._tally.total)
 
     async def _open_journal(self) -> Journal:
-        url, keeping = self.extra.get("journal", "memory:"), _keeping(self.extra)
+        url, keeping = _journal(self.extra), _keeping(self.extra)
         journal = await open_journal(url, self._clock, lambda: secrets.token_hex(4), self.folder(), keeping)
         self._keep(journal)
         if self._over:
@@ -399,6 +400,10 @@ def _since(given: object) -> int | None:
     if isinstance(given, bool) or not isinstance(given, int) or given < 0:
         raise InvalidArgument(argument="since")
     return given
+
+
+def _journal(extra: Mapping[str, Any]) -> Any:
+    return extra.get("journal", "memory:")
 
 
 def _keeping(extra: Mapping[str, Any]) -> Keeping:

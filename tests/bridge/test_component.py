@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -482,3 +483,23 @@ def test_keys_have_names_of_their_own(bridge: Bridge) -> None:
     assert bridge.asks(form=FORM, id="1", source="shop")["seq"] == 3
     # By whatever way the same key comes.
     assert bridge.asks(Sender("acknowledged", b"3", "shop"), form=FORM, id="1", source="shop")["duplicate"] is True
+
+
+@pytest.mark.parametrize(
+    ("extra", "sentence"),
+    [
+        ({"kept": {"age_ms": "1 d"}}, "kept: age_ms must be a whole number, at least 1"),
+        ({"kept": {"ids": None}}, "kept: ids must be a whole number"),
+        ({"kept": {"per_form": True}}, "kept: per_form must be a whole number"),
+        ({"kept": {"in_all": 0}}, "kept: in_all must be a whole number, at least 1"),
+        ({"kept": {"id_ms": -1}}, "kept: id_ms must be a whole number, at least 0"),
+        ({"kept": {"days": 1}}, "by the names age_ms, per_form"),
+        ({"kept": None}, "by the names age_ms, per_form"),
+        ({"journal": "sqlite://journal.sqlite"}, "use memory: or sqlite:///FILE"),
+        ({"journal": 5}, "use memory: or sqlite:///FILE"),
+    ],
+)
+def test_a_configuration_that_can_never_work(extra: dict[str, Any], sentence: str) -> None:
+    """It is refused before anything starts, and not found by the first update, which would be `busy` for ever."""
+    with pytest.raises(ValueError, match=re.escape(sentence)):
+        BridgeComponent.check_config(None, extra)

@@ -210,7 +210,7 @@ def test_only_for_this_account(tmp_path: Path) -> None:
 def test_unknown_urls(url: str, tmp_path: Path) -> None:
     """A URL that means nothing is refused with what would."""
     clock = FakeClock()
-    with pytest.raises(JournalError, match="memory: or sqlite:///FILE"):
+    with pytest.raises(ValueError, match="memory: or sqlite:///FILE"):
         clock.run(open_journal(url, clock, lambda: "e", tmp_path))
 
 

@@ -71,6 +71,13 @@ class Keeping(Struct, frozen=True):
     ids: int = 100_000
     most_ids: int = 1_000_000
 
+    def __post_init__(self) -> None:
+        # Found here or, by comparing a text with a number, in every commit: then the bridge would be `busy` for ever.
+        for name in self.__struct_fields__:
+            value, least = getattr(self, name), 0 if name == "id_ms" else 1
+            if type(value) is not int or value < least:
+                raise ValueError(f"kept: {name} must be a whole number, at least {least}")
+
 
 class Journal(Protocol):
     """Updates in their order. Conformance: formlock_bridge.testing.JournalConformance."""
@@ -105,17 +112,25 @@ class JournalError(Exception):
     """The journal can't be opened; the sentence says why and what to do."""
 
 
+def driver_of(url: object) -> tuple[str, str]:
+    """Which journal a URL names, and its file: `memory:` or `sqlite:///file`. ValueError for any other."""
+    scheme, _, rest = url.partition(":") if isinstance(url, str) else ("", "", "")
+    if scheme == "memory" and not rest:
+        return scheme, ""
+    if scheme == "sqlite" and rest.startswith("///") and len(rest) > len("///"):
+        return scheme, rest[len("///") :]
+    raise ValueError(f"no journal is known by {url!r}: use memory: or sqlite:///FILE")
+
+
 async def open_journal(
     url: str, clock: Clock, new_epoch: Callable[[], str], folder: Path, keeping: Keeping | None = None
 ) -> Journal:
-    """`memory:` or `sqlite:///file` (relative to `folder`; four slashes for an absolute path). Drivers are loaded when asked for."""
-    scheme, _, rest = url.partition(":")
-    if scheme == "memory" and not rest:
+    """By what `driver_of` knows. A file is relative to `folder`, unless there are four slashes. Drivers are loaded when asked for."""
+    driver, file = driver_of(url)
+    if driver == "memory":
         from formlock_bridge.journals.memory import MemoryJournal
 
         return MemoryJournal(new_epoch(), clock, keeping)
-    if scheme == "sqlite" and rest.startswith("///") and len(rest) > len("///"):
-        from formlock_bridge.journals.sqlite import SqliteJournal
+    from formlock_bridge.journals.sqlite import SqliteJournal
 
-        return await SqliteJournal.open(folder / rest[len("///") :], clock, new_epoch, keeping)
-    raise JournalError(f"no journal is known by {url!r}: use memory: or sqlite:///FILE")
+    return await SqliteJournal.open(folder / file, clock, new_epoch, keeping)
