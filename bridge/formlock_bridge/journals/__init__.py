@@ -125,7 +125,7 @@ def driver_of(url: object) -> tuple[str, str]:
 async def open_journal(
     url: str, clock: Clock, new_epoch: Callable[[], str], folder: Path, keeping: Keeping | None = None
 ) -> Journal:
-    """By what `driver_of` knows. A file is relative to `folder`, unless there are four slashes. Drivers are loaded when asked for."""
+    """By a URL of `driver_of`. A file is relative to `folder`, unless it has four slashes. Drivers are loaded when asked for."""
     driver, file = driver_of(url)
     if driver == "memory":
         from formlock_bridge.journals.memory import MemoryJournal
