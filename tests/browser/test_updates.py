@@ -82,6 +82,24 @@ def test_without_values_the_page_itself_is_asked(node: Node, page_as: Visitor, f
     assert bob.page.evaluate("window.same") is True, "not reloaded"
 
 
+def test_a_section_follows_its_record(node: Node, page_as: Visitor, form: str) -> None:
+    """Applications report the record: the page of a section of it follows, and asks for what has another name there (U33)."""
+    loads = count(1)
+    section = f"{form}.address"
+
+    def shown() -> str:
+        return f'<form form-lock="{section}" update="merge"><input name="city" value="Rome"><input name="n" value="{next(loads)}"></form>'
+
+    bob = page_as.html("bob", "Bob", section, shown)
+    bob.sees("free")
+    bob.until("client.sessions.length && lock.last")
+    node.push({"form": form, "change_set": {"city": ["Rome", "Oslo"]}})
+    expect(bob.field("city")).to_have_value("Oslo")
+    expect(bob.field("n")).to_have_value("1")
+    node.push({"form": form, "change_set": {"amount": ["1", "2"]}})
+    expect(bob.field("n")).to_have_value("2")
+
+
 def test_many_records_were_changed(node: Node, page_as: Visitor, form: str) -> None:
     """Of a change of many records an open form asks its own page, if it may be one of them; typed text stays (U30, U36)."""
     loads = count(1)

@@ -1,4 +1,5 @@
-// What backends report, each once and in order: of the forms that are open, and of many records of their types. Loaded after the first subscription.
+// What backends report, each once and in order: of the forms that are open, of the records whose sections are, and of many records of their
+// types. Loaded after the first subscription.
 
 /** @typedef {import('./lock.js').Update} Update */
 /** @typedef {import('./lock.js').FormLock} FormLock */
@@ -11,7 +12,7 @@ const MOST_PAGES = 20;
 /** Of a page's client. */
 export class Updates {
   /** @type {WeakMap<FormLock, Feed>} */ #feeds = new WeakMap();
-  /** By topic; with the session in which it was subscribed. @type {Map<string, {feed: Feed, session: number | null}>} */ #bulks = new Map();
+  /** Topics that are no lock's own, with the session in which they were subscribed. @type {Map<string, {feed: Feed, session: number | null, end: () => void}>} */ #others = new Map();
 
   /** @param {import('./client.js').FormLockClient} client */
   constructor(client) {
@@ -21,7 +22,9 @@ export class Updates {
   /** After every subscription of the form. @param {FormLock} lock */
   joined(lock) {
     void this.#of(lock).joined();
-    void this.#listen(bulkOf(this.client, lock.form));
+    void this.#listen(bulkOf(this.client, lock.form), 'bulk', (update, topic) => this.#tellAll(topic, update));
+    // Applications report the record, whose page the section is a part of.
+    if (this.client.uris.isSection(lock.form)) void this.#listen(recordOf(this.client, lock.form), 'updated', (update, topic) => this.#tellSections(topic, update));
   }
 
   /** @param {FormLock} lock @param {Update} update */
@@ -32,7 +35,10 @@ export class Updates {
   /** @param {FormLock} lock @returns {Feed} */
   #of(lock) {
     let feed = this.#feeds.get(lock);
-    if (!feed) this.#feeds.set(lock, (feed = this.#feed(lock.form, lock, (update) => lock.fire(this.#isOwn(update) ? 'saved' : 'updated', update))));
+    if (!feed) {
+      this.#feeds.set(lock, (feed = this.#feed(lock.form, lock, (update) => this.#tell(lock, update))));
+      lock.addEventListener('change', () => lock.gone && this.#leave(lock.form));
+    }
     return feed;
   }
 
@@ -44,20 +50,33 @@ export class Updates {
     return new Feed(topic, at, ask, tell, () => this.client.rightsOn(topic));
   }
 
-  /** Once per type and session. Whoever may not hear of it has no such news. @param {string} topic */
-  async #listen(topic) {
+  /**
+   * Once per topic and session. Whoever may not hear of it has no such news.
+   * @param {string} topic @param {'bulk' | 'updated'} status @param {(update: Update, topic: string) => void} tell
+   */
+  async #listen(topic, status, tell) {
     const { supervisor } = this.client;
-    let bulk = this.#bulks.get(topic);
-    if (!bulk) this.#bulks.set(topic, (bulk = { feed: this.#feed(topic, { last: null }, (update) => this.#tellAll(topic, update)), session: null }));
-    if (bulk.session === supervisor.session) return;
-    bulk.session = supervisor.session;
-    const { feed } = bulk;
+    let other = this.#others.get(topic);
+    if (!other) this.#others.set(topic, (other = { feed: this.#feed(topic, { last: null }, (update) => tell(update, topic)), session: null, end: () => {} }));
+    if (other.session === supervisor.session) return;
+    other.session = supervisor.session;
+    const { feed } = other;
     try {
-      await supervisor.subscribe(topic, (facts) => facts.status === 'bulk' && feed.heard(/** @type {any} */ (facts)));
-      await feed.joined();
+      other.end = await supervisor.subscribe(topic, (facts) => facts.status === status && feed.heard(/** @type {any} */ (facts)));
+      if (this.#others.get(topic) !== other) other.end();
+      else await feed.joined();
     } catch {
       // not allowed, or a connection that ended: the next one asks again
     }
+  }
+
+  /** A form is no longer on the page. Whoever has no section of a record open does not look at it. @param {string} form */
+  #leave(form) {
+    const { uris, locks } = this.client;
+    const record = recordOf(this.client, form);
+    if (locks.some((lock) => !lock.gone && uris.isSection(lock.form) && recordOf(this.client, lock.form) === record)) return;
+    this.#others.get(record)?.end();
+    this.#others.delete(record);
   }
 
   /** @param {string} topic @param {Update} update */
@@ -67,6 +86,16 @@ export class Updates {
     for (const lock of locks) {
       if (bulkOf(this.client, lock.form) === topic && (!update.ids || update.ids.includes(uris.nameOf(lock.form).split('.')[1]))) lock.fire('bulk', update);
     }
+  }
+
+  /** @param {string} record @param {Update} update */
+  #tellSections(record, update) {
+    for (const lock of this.client.locks) if (lock.form.startsWith(`${record}.`)) this.#tell(lock, update);
+  }
+
+  /** @param {FormLock} lock @param {Update} update */
+  #tell(lock, update) {
+    lock.fire(this.#isOwn(update) ? 'saved' : 'updated', update);
   }
 
   /** Whether it was this tab that saved it (U13). @param {Update} update */
@@ -79,6 +108,12 @@ export class Updates {
 /** The topic of changes of many records of a form's type. @param {import('./client.js').FormLockClient} client @param {string} form */
 function bulkOf({ uris }, form) {
   return `${uris.formsOf(uris.nameOf(form).split('.')[0])}*`;
+}
+
+/** The topic of the record that a form is, or is a section of. @param {import('./client.js').FormLockClient} client @param {string} form */
+function recordOf({ uris }, form) {
+  const [type = '', id] = uris.nameOf(form).split('.');
+  return uris.formsOf(type) + id;
 }
 
 /** Whether the connection is what failed. Not CallError's own: this part would bring that with it. @param {any} error */

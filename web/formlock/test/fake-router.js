@@ -182,7 +182,7 @@ export class FakeRouter {
     } else if (type === 32) {
       const [request, options, topic] = rest;
       this.subscribed.push(topic);
-      const id = 1000 + session.subscriptions.size + session.prefixes.size;
+      const id = session.subscriptions.get(topic) ?? 1000 + this.subscribed.length; // of one topic it is the same
       if (options.match === 'prefix') {
         session.prefixes.set(topic, id);
         session.send([33, request, id]);
@@ -194,6 +194,10 @@ export class FakeRouter {
       const form = this.form(topic);
       this.publish(topic, this.event(form, 'subscribed'), { only: session });
       if (form.owner) this.publish(topic, this.event(form, 'locked'), { only: session });
+    } else if (type === 34) {
+      const [request, id] = rest;
+      for (const kind of [session.subscriptions, session.prefixes]) for (const [topic, known] of kind) if (known === id) kind.delete(topic);
+      session.send([35, request]);
     } else if (type === 48) {
       const [request, , procedure, , facts] = rest;
       this.calls.push({ procedure, facts, session });

@@ -89,6 +89,25 @@ test('a change of many records is told to those forms that it may be about; our 
   assert.equal(router.subscribed.filter((topic) => topic === 'com.example.form.invoice.*').length, 1, 'one subscription for the type');
 });
 
+test('a section hears what is reported of its record, as long as it is open; our own save is known (U13, U33)', limit, async () => {
+  const client = clientOf();
+  const lock = client.form(`${FORM}.address`);
+  const other = client.form('com.example.form.invoice.43.address');
+  while (router.calls.filter(({ procedure }) => procedure.endsWith('.updates')).length < 5) await new Promise((resolve) => setTimeout(resolve, 5));
+  await lock.status(); // all that was asked before has been answered
+  const heard = [];
+  for (const each of [lock, other]) for (const type of ['updated', 'saved']) each.addEventListener(type, ({ detail }) => heard.push([each.form, type, detail.id]));
+  router.update(FORM, { id: 'theirs' });
+  router.publish(FORM, router.journal.updates[0]);
+  router.update(FORM, { id: 'ours', origin: client.tab.id });
+  await once(lock, 'saved');
+  assert.deepEqual(heard, [[lock.form, 'updated', 'theirs'], [lock.form, 'saved', 'ours']]);
+  const count = () => [...router.sessions.at(-1).subscriptions.keys()].filter((topic) => topic === FORM).length;
+  assert.equal(count(), 1);
+  client.forget(lock);
+  while (count()) await other.status();
+});
+
 test('the router says over how long its clients shall come back, and they spread over it', limit, async () => {
   router.extra = { return_ms: 30_000 };
   const asked = [];
