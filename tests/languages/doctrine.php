@@ -12,6 +12,7 @@ use Doctrine\ORM\Tools\SchemaTool;
 use FormLock\Doctrine\ChannelProvider;
 use FormLock\Doctrine\CommitMiddleware;
 use FormLock\Doctrine\EntityListener;
+use FormLock\Doctrine\FieldsForSome;
 use FormLock\Doctrine\PartOfForm;
 use FormLock\Doctrine\Transactions;
 
@@ -69,6 +70,57 @@ class Line implements PartOfForm
     }
 }
 
+#[ORM\Entity]
+class Offer implements FieldsForSome
+{
+    #[ORM\Id, ORM\GeneratedValue, ORM\Column]
+    public ?int $id = null;
+    #[ORM\Column]
+    public int $price = 1;
+    #[ORM\Column]
+    public int $margin = 1;
+    #[ORM\Column]
+    public string $hash = 'a';
+    #[ORM\Column(type: "integer"), ORM\Version]
+    public int $version = 1;
+
+    public function channel(): ?string
+    {
+        return FormLock\topic('offer', $this->id);
+    }
+
+    public function fieldsForSome(): array
+    {
+        return ['margin' => 'margins', 'hash' => null];
+    }
+}
+
+#[ORM\Entity]
+class Discount implements FieldsForSome, PartOfForm
+{
+    #[ORM\Id, ORM\GeneratedValue, ORM\Column]
+    public ?int $id = null;
+    #[ORM\Column]
+    public int $percent = 1;
+    public string $right = 'discounts';
+    public string $prefix = 'discount.';
+
+    public function channel(): ?string
+    {
+        return FormLock\topic('offer', 1);
+    }
+
+    public function fieldName(string $property): string
+    {
+        return $this->prefix . $property;
+    }
+
+    public function fieldsForSome(): array
+    {
+        return ['percent' => $this->right];
+    }
+}
+
 $told = [];
 $transactions = new Transactions(function (array $updates) use (&$told, $argv): void {
     $told[] = $updates;
@@ -85,16 +137,19 @@ if ($argv[2] !== 'no_middleware') {
 }
 $connection = DriverManager::getConnection(['driver' => 'pdo_sqlite', 'memory' => true], $configuration);
 $manager = new EntityManager($connection, $configuration);
-$classes = array_map($manager->getClassMetadata(...), [Customer::class, Invoice::class, Line::class]);
+$classes = array_map($manager->getClassMetadata(...), [Customer::class, Invoice::class, Line::class, Offer::class, Discount::class]);
 (new SchemaTool($manager))->createSchema($classes);
 $invoice = new Invoice();
 $line = new Line();
 $line->invoice = $invoice;
-foreach ([$invoice, $line] as $one) {
+$offer = new Offer();
+$discount = new Discount();
+foreach ([$invoice, $line, $offer, $discount] as $one) {
     $manager->persist($one);
 }
 $manager->flush();
-$representation = $argv[2] === 'representation' ? fn (object $entity) => ['amount' => $entity->amount] : null;
+$shown = ['representation' => 'amount', 'for_some_twice' => 'price', 'part_and_whole' => 'amount'][$argv[2]] ?? null;
+$representation = $shown !== null ? fn (object $entity) => [$shown => $entity->$shown] : null;
 $manager->getEventManager()->addEventSubscriber(new EntityListener($transactions, $representation, $argv[2] === 'requests_only'));
 
 $change = function (string $amount) use ($manager, $invoice): void {
@@ -129,6 +184,36 @@ $scenarios = [
     'part_deleted' => function () use ($manager, $line): void {
         $manager->remove($line);
         $manager->flush();
+    },
+    'part_and_whole' => function () use ($manager, $line, $change): void {
+        $manager->wrapInTransaction(function () use ($line, $change): void {
+            $change('140.00');
+            $line->price = 2;
+        });
+    },
+    'no_text' => function () use ($manager, $invoice): void {
+        $manager->persist($invoice->customer = new Customer());
+        $invoice->amount = "\xff";
+        $manager->flush();
+    },
+    'for_some' => function () use ($manager, $offer, $discount): void {
+        [$offer->price, $offer->margin, $offer->hash, $discount->percent] = [2, 2, 'b', 2];
+        $manager->flush();
+    },
+    'never_told' => function () use ($manager, $offer): void {
+        $offer->hash = 'b';
+        $manager->flush();
+    },
+    'for_some_twice' => function () use ($manager, $offer, $discount): void {
+        [$discount->prefix, $discount->right] = ['', 'prices'];
+        $manager->wrapInTransaction(function () use ($manager, $offer, $discount): void {
+            [$offer->margin, $discount->percent] = [2, 2];
+            $manager->flush();
+            $discount->right = 'discounts';
+            $discount->percent = 3;
+            $manager->flush();
+            $offer->price = 3;
+        });
     },
     'two_flushes' => function () use ($manager, $change): void {
         $manager->wrapInTransaction(function () use ($change): void {

@@ -63,9 +63,36 @@ def test_insert_and_delete() -> None:
 def test_parts() -> None:
     """U37: a line is a part of its invoice's form, and both are one event."""
     assert run("part") == [[{**AMOUNT, "change_set": {"amount": ["120.00", "2"], "line-1.price": [1, 2]}}]]
+    # The whole's contents were made before the line was written: a page that fills them in would show its old price.
+    assert run("part_and_whole") == [[{**AMOUNT, "change_set": {**AMOUNT["change_set"], "line-1.price": [1, 2]}}]]
     [[gone]] = run("part_deleted")
     assert (gone["status"], gone["channel"]) == ("ENTITY_UPDATED", FORM)
     assert gone["change_set"]["line-1.price"] == [1, None]
+
+
+OFFER = {"status": "ENTITY_UPDATED", "channel": "com.example.form.offer.1"}
+
+
+def test_fields_for_some() -> None:
+    """An entity says which of its fields need a right and which never leave; so does a part of a form. Its version is told."""
+    [[told]] = run("for_some")
+    assert told == {
+        **OFFER,
+        "change_set": {"price": [1, 2], "margin": [1, 2], "discount.percent": [1, 2]},
+        "redact": {"margin": "margins", "discount.percent": "discounts"},
+        "version": 2,
+    }
+    assert run("never_told") == [], "a change of nothing else is nobody's business"
+
+
+def test_a_field_with_two_rights() -> None:
+    """Where one update can't say who may see a field, no field is told, also not with what is folded into it afterwards."""
+    assert run("for_some_twice") == [[{**OFFER, "version": 3}]]
+
+
+def test_bytes() -> None:
+    """Bytes that are no text are left out, as streams are: one such column would have the whole update refused."""
+    assert run("no_text") == [[{**AMOUNT, "change_set": {"customer": [None, 1]}}]]
 
 
 def test_one_edit() -> None:

@@ -94,16 +94,24 @@ final class EntityListener implements EventSubscriber
      */
     private function update(EntityManagerInterface $manager, object $entity, string $channel, string $status, array $changes): array
     {
+        $isPart = $entity instanceof PartOfForm;
+        $named = fn (string $property) => $isPart ? $entity->fieldName($property) : $property;
         $plain = new Plain($manager);
-        $changeSet = [];
+        $forSome = $entity instanceof FieldsForSome ? $entity->fieldsForSome() : [];
+        $changeSet = $redact = [];
         foreach ($changes as $property => [$old, $new]) {
-            if ($plain->can($old) && $plain->can($new)) {
-                $field = $entity instanceof PartOfForm ? $entity->fieldName($property) : $property;
-                $changeSet[$field] = [$plain->of($old), $plain->of($new)];
+            $neverTold = array_key_exists($property, $forSome) && $forSome[$property] === null;
+            if (!$neverTold && $plain->can($old) && $plain->can($new)) {
+                $changeSet[$named($property)] = [$plain->of($old), $plain->of($new)];
             }
         }
+        foreach (array_filter($forSome, is_string(...)) as $property => $right) {
+            $redact[$named($property)] = $right;
+        }
         // The form is still there when one of its parts is not.
-        $status = $entity instanceof PartOfForm ? Fold::UPDATED : $status;
-        return ['status' => $status, 'channel' => $channel, 'change_set' => $changeSet];
+        $update = ['status' => $isPart ? Fold::UPDATED : $status, 'channel' => $channel, 'change_set' => $changeSet, 'part' => $isPart];
+        $class = $manager->getClassMetadata($entity::class);
+        $version = $class->isVersioned && !$isPart ? $class->getFieldValue($entity, $class->versionField) : null;
+        return $update + ($redact ? ['redact' => $redact] : []) + (is_int($version) ? ['version' => $version] : []);
     }
 }

@@ -13,10 +13,12 @@ final class Plain
     {
     }
 
-    /** Whether there is a way to say it: not of collections, streams and objects of no known kind. */
+    /** Whether there is a way to say it: not of collections, streams, bytes that are no text, and objects of no known kind. */
     public function can(mixed $value): bool
     {
         return match (true) {
+            // By NUL WAMP would know bytes.
+            is_string($value) => !str_starts_with($value, "\0") && preg_match('//u', $value) === 1,
             $value === null, is_scalar($value) => !is_float($value) || is_finite($value),
             is_array($value) => !array_filter($value, fn (mixed $inner) => !$this->can($inner)),
             $value instanceof \DateTimeInterface, $value instanceof \BackedEnum, $value instanceof \Stringable => true,
