@@ -109,7 +109,8 @@ final class EntityListener implements EventSubscriber
             $redact[$named($property)] = $right;
         }
         // The form is still there when one of its parts is not.
-        $update = ['status' => $isPart ? Fold::UPDATED : $status, 'channel' => $channel, 'change_set' => $changeSet, 'part' => $isPart];
+        $status = $isPart ? Fold::UPDATED : $status;
+        $update = ['status' => $status, 'channel' => $channel, 'change_set' => $changeSet, 'part' => $isPart];
         $class = $manager->getClassMetadata($entity::class);
         $version = $class->isVersioned && !$isPart ? $class->getFieldValue($entity, $class->versionField) : null;
         return $update + ($redact ? ['redact' => $redact] : []) + (is_int($version) ? ['version' => $version] : []);

@@ -27,7 +27,8 @@ final class Fold
         $told = fn (array $update) => $update['status'] !== self::UPDATED || $update['change_set'] !== [];
         // Made and deleted in one transaction, it has never been there.
         $left = array_filter($folded, fn (array $update) => !isset($update['never']) && $told($update));
-        $said = fn (array $update) => array_filter(array_diff_key($update, ['part' => true, 'hidden' => true]), fn (mixed $value) => $value !== null);
+        $own = ['part' => true, 'hidden' => true];
+        $said = fn (array $update) => array_filter(array_diff_key($update, $own), fn (mixed $value) => $value !== null);
         return array_map($said, array_values($left));
     }
 
