@@ -1,5 +1,5 @@
 // A program of somebody else, in strict TypeScript: it must compile against the declarations that are made from our comments.
-import { CallError, FormLockClient, PageTab, escape, type FormLock } from '../../types/built/headless.js';
+import { CallError, FormLockClient, PageTab, escape, type FormLock } from 'formlock/client';
 
 const client = new FormLockClient({ url: 'wss://example.com/ws', tokenUrl: '/token', tab: new PageTab() });
 const lock: FormLock = client.form(`com.example.form.invoice.${escape('42')}`);

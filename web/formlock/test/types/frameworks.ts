@@ -1,7 +1,7 @@
 // As consumer.ts, for React and Stimulus.
-import { FormLockController } from '../../types/built/stimulus.js';
-import { useFormLock, FormLockContext } from '../../types/built/react.js';
-import { FormLockClient } from '../../types/built/headless.js';
+import { FormLockController } from 'formlock/stimulus';
+import { useFormLock, FormLockContext } from 'formlock/react';
+import { FormLockClient } from 'formlock/client';
 
 const client = new FormLockClient({ url: 'wss://example.com/ws' });
 FormLockController.client = client;
