@@ -93,6 +93,20 @@ def test_stimulus(example: Open) -> None:
     says(bob, "Nobody is editing")
 
 
+def test_stimulus_after_a_sleep(example: Open) -> None:
+    """A form that is sent as the first thing after a sleep is stopped: nobody knows yet whether it is still ours (U7)."""
+    ann = example("ann", "stimulus")
+    says(ann.page, "Nobody is editing")
+    press(ann.page, "Edit")
+    says(ann.page, "You are editing")
+    sent = ann.tell(
+        "const { clock } = client; client.clock = () => clock() + 60_000;"
+        " let sent = null; window.addEventListener('submit', (event) => { sent = !event.defaultPrevented; event.preventDefault() });"
+        " document.forms[0].requestSubmit(); return sent"
+    )
+    assert sent is None, "it went past the guard"
+
+
 def test_stimulus_element_goes(example: Open) -> None:
     """An element that is moved keeps its lock, one that is removed gives it back."""
     ann, bob = example("ann", "stimulus").page, example("bob", "stimulus").page

@@ -84,6 +84,7 @@ export class FormLockController extends Controller {
 
   /** @param {Event} event */
   #guard = (event) => {
+    this.lock?.client.tick(); // after a sleep this may come before anything else
     if (this.lock?.editing) return;
     event.preventDefault();
     event.stopImmediatePropagation();
