@@ -74,7 +74,7 @@ class Keeping(Struct, frozen=True):
     def __post_init__(self) -> None:
         # Found here or, by comparing a text with a number, in every commit: then the bridge would be `busy` for ever.
         for name in self.__struct_fields__:
-            value, least = getattr(self, name), 0 if name == "id_ms" else 1
+            value, least = getattr(self, name), 0 if name in ("in_bytes", "id_ms") else 1
             if type(value) is not int or value < least:
                 raise ValueError(f"kept: {name} must be a whole number, at least {least}")
 
