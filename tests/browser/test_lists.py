@@ -106,13 +106,14 @@ def test_many_rows_are_fetched(page_as: Visitor, node: Node, form: str) -> None:
     expect(item(page, table, 1)).to_have_attribute("data-form-lock-state", "free")
     requests: list[str] = []
     page.on("request", lambda request: requests.append(request.url))
-    table.amounts = {1: "11", 2: "22", 4: "40", 5: "50"}
+    table.amounts = {1: "11", 2: "22", 3: "30", 4: "40"}
     with Pusher(node.zmq_url) as pusher:
         assert pusher.bulk(table.kind, 2, ["2", "4"])
         expect(item(page, table, 4)).to_be_visible()
         expect(item(page, table, 2).locator(".amount")).to_have_text("22")
         assert page.locator("tr a").all_text_contents() == ["1", "2", "3", "4"]
         expect(item(page, table, 1).locator(".amount")).to_have_text("10")
+        table.amounts = {1: "11", 2: "22", 4: "40", 5: "50"}
         assert pusher.bulk(table.kind, 4_000)
     expect(item(page, table, 1).locator(".amount")).to_have_text("11")
     expect(item(page, table, 3)).to_have_count(0)
