@@ -169,6 +169,22 @@ def test_away_and_back(pusher: ReliablePusher, bridge: FakeBridge) -> None:
     until(lambda: pusher.push(OTHER, version=0) is Outcome.ACKNOWLEDGED)
 
 
+def test_flushed_is_counted(pusher: ReliablePusher, bridge: FakeBridge, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever flushes and then asks for the counters, as the command does, is not told less than has arrived."""
+    count = ReliablePusher._count_drained
+
+    def late(counting: ReliablePusher, number: int) -> None:
+        # As a thread from which the processor was taken.
+        time.sleep(0.3)
+        count(counting, number)
+
+    monkeypatch.setattr(ReliablePusher, "_count_drained", late)
+    assert pusher.push(FORM) is Outcome.SPOOLED
+    bridge.start()
+    assert pusher.flush(WITHIN_S)
+    assert pusher.drained == 1
+
+
 def test_silent(hasty: ReliablePusher, bridge: FakeBridge) -> None:
     """U39: a bridge that is there and says nothing costs one request its time-out, and the others next to nothing."""
     bridge.doing = bridge.ignore
@@ -355,6 +371,8 @@ def test_refused(pusher: ReliablePusher, bridge: FakeBridge, spool: Path, caplog
     pusher.close()
     assert bridge.seen == 3
     assert (pusher.refused, pusher.waiting) == (3, 0)
+    # `close` waits for no disk longer than LINGER.
+    until(lambda: len(Spool(spool).refused()) == 3)
     kept = Spool(spool).refused()
     assert [(one.form, one.reason, json.loads(one.data)["version"]) for one in kept] == [(FORM, "not_allowed", n) for n in range(3)]
     lines = [record.getMessage() for record in caplog.records if record.name == "formlock_push"]

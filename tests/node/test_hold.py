@@ -26,7 +26,8 @@ from formlock_push.verify import Verifier
 from tests.support.client import WITHIN_S, joined
 from tests.support.node import ROOT, Node, without, worker_of
 
-pytestmark = pytest.mark.node
+# Some start a node again.
+pytestmark = [pytest.mark.node, pytest.mark.timeout(300)]
 
 EDITOR = {"*": ["view", "lock"]}
 PING_S, GRACE_S = 1, 1

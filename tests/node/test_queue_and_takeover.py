@@ -18,7 +18,8 @@ from tests.support.client import Client, joined
 from tests.support.node import Node, without, worker_of
 from tests.support.worker import WorkerProcess, answered
 
-pytestmark = pytest.mark.node
+# Some start a node again.
+pytestmark = [pytest.mark.node, pytest.mark.timeout(300)]
 
 QUICK = {
     "ttl_ms": 12_000,
