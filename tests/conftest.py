@@ -15,10 +15,11 @@ from tests.support.node import Node
 # Before any of Autobahn is imported: its modules keep whatever txaio is set to at that moment.
 txaio.use_twisted()
 
-# Random walks look for what nobody has thought of, on a laptop: whether a change lands must not hang on luck.
-settings.register_profile("ci", derandomize=True)
-if os.environ.get("CI") == "true":
-    settings.load_profile("ci")
+# Random walks look for what nobody has thought of, on a laptop: whether a change lands must not hang on luck. Nor, anywhere, on how
+# long an example takes on a machine with other work.
+settings.register_profile("laptop", deadline=None)
+settings.register_profile("ci", deadline=None, derandomize=True)
+settings.load_profile("ci" if os.environ.get("CI") == "true" else "laptop")
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -71,6 +71,7 @@ class Keeper:
         # Answered, and the spool does not know it yet.
         self._arrived: list[Letter] = []
         self._refused: list[tuple[Letter, str, str]] = []
+        self._settling = threading.Lock()
 
     def start(self) -> None:
         """Begins with looking what a process before this one has left."""
@@ -87,6 +88,11 @@ class Keeper:
     def wake(self) -> None:
         """Something has changed: look now."""
         self._inbox.put(None)
+
+    def wait_counted(self, timeout_s: float) -> None:
+        """Until what the spool no longer has is counted, too."""
+        if self._settling.acquire(timeout=timeout_s):
+            self._settling.release()
 
     def stop(self) -> None:
         """Soon, when what has been added is written."""
@@ -197,9 +203,10 @@ class Keeper:
         if not self._arrived and not self._refused:
             return
         arrived, refused = self._arrived, self._refused
-        drained = self._spool.settle(arrived, refused)
-        self._arrived, self._refused = [], []
-        self._counted.drained(drained)
+        with self._settling:
+            drained = self._spool.settle(arrived, refused)
+            self._arrived, self._refused = [], []
+            self._counted.drained(drained)
 
     def _drain(self) -> None:
         now = time.monotonic()

@@ -109,13 +109,15 @@ class ReliablePusher(Pushing[Outcome]):
         self._open_office()
 
     def flush(self, timeout_s: float) -> bool:
-        """Wait until nothing is in the spool, of other processes neither; whether that was so in time."""
+        """Wait until nothing is in the spool, of other processes neither, and that is counted; whether it was so in time."""
         limit = time.monotonic() + timeout_s
         self.start()
         while self.waiting != 0:
             if time.monotonic() >= limit:
                 return False
             time.sleep(min(0.02, timeout_s))
+        # The spool knows it a moment before the counters do.
+        self._office.wait_counted(_left(limit))
         return True
 
     def close(self) -> None:
@@ -229,6 +231,11 @@ class _Office:
             with self._turns:
                 if self._under_way.get(letter.form) is letter:
                     del self._under_way[letter.form]
+
+    def wait_counted(self, timeout_s: float) -> None:
+        """Until the counters say what has become of what is no longer in the spool."""
+        if self._keeper is not None:
+            self._keeper.wait_counted(timeout_s)
 
     def stop(self, linger_s: float) -> None:
         """End both threads; waits for no longer than that."""

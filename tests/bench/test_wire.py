@@ -22,9 +22,10 @@ from bench.wire.servers import HERE, Rival, Server
 
 from tests.support.node import ROOT
 
-pytestmark = pytest.mark.node
+pytestmark = [pytest.mark.node, pytest.mark.timeout(400)]
 
-BENCH_WITHIN_S = 100
+BENCH_WITHIN_S = 300
+ENDED_WITHIN_S = 20
 SMALL = Size(rounds=1, pairs=70, told=2, updates=50, memory=False)
 
 
@@ -130,7 +131,11 @@ def test_nothing_is_left_of_an_interrupted_run() -> None:
         process.send_signal(signal.SIGINT)
         process.communicate(timeout=BENCH_WITHIN_S)
     assert process.returncode == 128 + signal.SIGINT
-    assert not [pid for pid in started if alive(pid)]
+    # A worker is gone a moment after its node.
+    limit = time.monotonic() + ENDED_WITHIN_S
+    while left := [pid for pid in started if alive(pid)]:
+        assert time.monotonic() < limit, left
+        time.sleep(0.02)
 
 
 def test_counts(rival: tuple[Rival, Tools]) -> None:

@@ -14,7 +14,7 @@ import pytest
 from formlock_push import Outcome, ReliablePusher
 from formlock_push.__main__ import main
 from formlock_push.spool import Spool
-from tests.bridge.test_reliable import FORM, SLACK_S, WITHIN_S, until, versions
+from tests.bridge.test_reliable import FORM, SLACK_S, WITHIN_S, patient, until, versions
 from tests.support.fake_bridge import FakeBridge
 from tests.support.node import free_port
 
@@ -207,7 +207,7 @@ def test_full_disk(bridge: FakeBridge, tmp_path: Path) -> None:
     script = f"""
 import resource, sys
 from formlock_push import ReliablePusher
-pusher = ReliablePusher(sys.argv[1], spool=sys.argv[2], timeout_ms=500)
+pusher = ReliablePusher(sys.argv[1], spool=sys.argv[2], timeout_ms=20_000)
 soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
 resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, hard))
 kinds = []
@@ -245,7 +245,7 @@ def test_command(bridge: FakeBridge, tmp_path: Path, capsys: pytest.CaptureFixtu
     """`status` tells what waits and what was refused, `drain` brings it to the bridge; the code says whether anything is left."""
     spool = str(tmp_path / "spool")
     assert main(["status", spool]) == 2
-    with ReliablePusher(bridge.address, spool=spool) as pusher:
+    with patient(bridge.address, spool) as pusher:
         for n in range(3):
             assert pusher.push(FORM, version=n)
     assert main(["status", spool]) == 1

@@ -8,7 +8,8 @@ from typing import Any
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 
-WITHIN_S = 30
+# Only against hanging.
+WITHIN_S = 60
 
 
 class Turns:

@@ -19,6 +19,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,7 @@ from tests.support.node import ROOT
 
 # Marks are written with what comes, or alone after a second.
 MARKED_WITHIN_S = 30
+ENDS_WITHIN_S = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,10 +135,14 @@ class Scene:
         return {verb: self.bridge.said(verb) for verb in verbs}
 
     def end(self) -> None:
-        for process in (self.senders, self.listeners):
-            if process is not None:
-                process.kill()
-                process.communicate()
+        if self.senders is not None:
+            self.senders.kill()
+            self.senders.communicate()
+        # Told to end, so that the last line of its record is a whole one.
+        with suppress(subprocess.TimeoutExpired):
+            self.listeners.communicate(timeout=ENDS_WITHIN_S)
+        self.listeners.kill()
+        self.listeners.communicate()
         self.bridge.end()
 
 

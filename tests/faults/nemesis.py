@@ -24,6 +24,7 @@ PAUSES_S = (0.2, 1.0, 2.5, 3.5, 6.0)
 ANSWERED_BETWEEN = 60
 RECOVERS_WITHIN_S = 30
 AT_ONCE = 0.2
+LONGER_S = 120
 
 LIKELY = {"kill worker": 5, "pause worker": 5, "pause router": 3, "kill router": 1, "kill node": 2}
 
@@ -42,11 +43,12 @@ class Nemesis:
         self._answered = answered
         self._chance = chance
 
-    async def rage(self, until: float) -> None:
-        """Until this monotonic time; whatever is paused goes on before this returns."""
+    async def rage(self, until: float, enough: Callable[[], bool]) -> None:
+        """Until this monotonic time, and for longer on a machine so slow that it is not enough. Whatever is paused goes on before
+        this returns."""
         while True:
             await deferLater(reactor, self._chance.uniform(MIN_PAUSE_S, MAX_PAUSE_S))
-            if time.monotonic() > until:
+            if time.monotonic() > until and (enough() or time.monotonic() > until + LONGER_S):
                 return
             (what,) = self._chance.choices(list(LIKELY), list(LIKELY.values()))
             pause_s = self._chance.choice(PAUSES_S)

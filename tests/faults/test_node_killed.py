@@ -25,9 +25,10 @@ FORM, OTHER = "com.example.form.test.killed", "com.example.form.test.other"
 
 
 def quick(config: dict[str, Any]) -> None:
-    """Short leases and pings, so that a test sees their end."""
+    """A short grace and pings, so that a test sees their end."""
     without("bridge", "demo")(config)
-    policy = {"ttl_ms": 6_000, "renew_ms": 2_000, "grace_ms": 1_000, "reserve_ms": 500, "contended_grace_ms": 1_000}
+    # Nobody waits for the lease's end: what ends sooner ends for another reason.
+    policy = {"ttl_ms": 60_000, "renew_ms": 2_000, "grace_ms": 1_000, "reserve_ms": 500, "contended_grace_ms": 1_000}
     worker_of(config, "locks")["components"][0]["extra"]["policy"] = policy
     options = config["workers"][0]["transports"][0]["paths"]["ws"]["options"]
     options |= {"auto_ping_interval": 1_000, "auto_ping_timeout": 1_000}
@@ -159,6 +160,7 @@ async def test_router_away_and_back(make: Make, workers: list[WorkerProcess], tm
         assert (await answered(ann, FORM))["state"] == "grace"
         assert (await ann.call("lock", form=FORM, tab="a"))["token"] == token
     assert worker.process.poll() is None
+    await worker.logged("locks.ready", 3)
     assert worker.log.read_text().count("locks.ready") == 3
     await ann.leave()
 

@@ -14,8 +14,9 @@ from tests.faults.recovery import Scene
 pytestmark = [pytest.mark.node, pytest.mark.timeout(240)]
 
 SESSIONS = 300
-# Promised are 5 s on a machine that has time for it; what tests share a machine with may take the rest.
-ANSWERS_WITHIN_S = 10
+# Promised are 5 s on a machine that has time for it (docs/explanation/locks.md tells what was measured); what tests share a machine
+# with may take the rest. A page's lease is three times as long.
+ANSWERS_WITHIN_S = 30
 
 
 @pytest.fixture(scope="module")

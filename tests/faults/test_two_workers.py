@@ -19,7 +19,7 @@ from tests.support.client import Client, Refused, joined
 from tests.support.node import Node, without
 from tests.support.worker import WorkerProcess
 
-pytestmark = pytest.mark.node
+pytestmark = [pytest.mark.node, pytest.mark.timeout(300)]
 
 FORM, OTHER = "com.example.form.two.1", "com.example.form.two.2"
 
@@ -67,14 +67,6 @@ async def answered(client: Client, name: str, **facts: Any) -> Any:
             await deferLater(reactor, 0.05)
 
 
-async def logged(worker: WorkerProcess, what: str, times: int = 1) -> None:
-    """Until the worker has said so."""
-    limit = time.monotonic() + 40
-    while worker.log.read_text().count(what) < times:
-        assert time.monotonic() < limit, worker.log.read_text()[-3000:]
-        await deferLater(reactor, 0.05)
-
-
 async def granted(history: History, client: Client, user: str, form: str = FORM, **facts: Any) -> int:
     """The token, after writing it down."""
     operation = Operation(Tab(user, user), form, "lock", time.monotonic())
@@ -99,14 +91,14 @@ async def test_a_stopped_worker_that_goes_on_has_no_say(node: Node, workers: lis
     lost = bob.session.call("com.example.formlock.lock", form=OTHER, tab="bob", rid="r")
     lost.addBoth(lambda _: None)
     second = started(workers, node, tmp_path / "second")
-    await logged(second, "locks.ready")
+    await second.logged("locks.ready")
     assert await granted(history, ann, "ann") == token
     await answered(ann, "unlock", form=FORM, token=token, tab="ann")
     taken = await granted(history, bob, "bob")
     assert taken == token + 1
     other = await granted(history, bob, "bob", OTHER, rid="r")
     first.go_on()
-    await logged(first, "component.start_failed")
+    await first.logged("component.start_failed")
     for _ in range(20):
         status = await bob.call("status", form=FORM)
         assert (status["token"], status["holder"]["user"]) == (taken, "bob")
@@ -115,7 +107,7 @@ async def test_a_stopped_worker_that_goes_on_has_no_say(node: Node, workers: lis
     second.kill()
     # Now the first, which has tried again and again, is the one.
     assert (await answered(bob, "status", form=FORM))["holder"]["user"] == "bob"
-    await logged(first, "locks.ready", 2)
+    await first.logged("locks.ready", 2)
     assert await granted(history, bob, "bob") == taken
     await bob.call("unlock", form=FORM, token=taken, tab="bob")
     assert await granted(history, ann, "ann") == taken + 1
@@ -142,7 +134,7 @@ async def test_a_worker_whose_store_was_taken_steps_down(node: Node, workers: li
         assert taken == token + 1
         refused = await bob.refused("lock", form=FORM, tab="bob")
         assert refused.name in ("not_active", "canceled")
-        await logged(worker, "locks.stepped_down")
+        await worker.logged("locks.stepped_down")
         await cho.leave()
     finally:
         await deferToThread(twin.stop)

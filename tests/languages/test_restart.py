@@ -19,10 +19,13 @@ from tests.languages.suite import ACKNOWLEDGED, start
 from tests.support.client import joined
 from tests.support.node import START_WITHIN_S
 
-pytestmark = pytest.mark.node
+# Two starts of a node.
+pytestmark = [pytest.mark.node, pytest.mark.timeout(400)]
 
 UPDATES = 60
 KILL_AFTER = 20
+# Nobody sends these before it is killed.
+LEFT = 20
 
 
 @pytest.fixture
@@ -42,7 +45,7 @@ async def test_killed(bridge: Bridge, tmp_path: Path) -> None:
     """U38, U39: with everything killed in mid-stream, what was acknowledged is there after the restart, once and in order; whoever
     had no answer pushes again, by the same id and the same object."""
     everybody: dict[str, Driver] = {}
-    far = threading.Event()
+    far, killing = threading.Event(), threading.Event()
 
     def stream(form: str, driver: Driver) -> int:
         """Sends one after the other; how many it had to send again."""
@@ -50,6 +53,8 @@ async def test_killed(bridge: Bridge, tmp_path: Path) -> None:
         for n in range(UPDATES):
             if n == KILL_AFTER:
                 far.set()
+            if n == UPDATES - LEFT:
+                killing.wait(WITHIN_S)
             driver.tell("until", update={"form": form, "id": str(n), "source": "stream"})
             again += driver.hear(START_WITHIN_S + WITHIN_S).answer - 1
         return again
@@ -63,6 +68,7 @@ async def test_killed(bridge: Bridge, tmp_path: Path) -> None:
         streams = [deferToThread(stream, form, driver) for form, driver in everybody.items()]
         while not far.is_set():
             await deferLater(reactor, 0.01, lambda: None)
+        killing.set()
         await deferToThread(bridge.node.kill)
         await deferToThread(bridge.node.start)
         again = await gatherResults(streams)

@@ -28,7 +28,8 @@ from formlock_push import Pusher
 from tests.support.client import joined
 from tests.support.node import ROOT, Node, without
 
-pytestmark = pytest.mark.node
+# Some start a node again.
+pytestmark = [pytest.mark.node, pytest.mark.timeout(300)]
 
 TYPE = "com.example.form.bridge."
 FOLDED = "com.example.form.folded."

@@ -17,7 +17,8 @@ from twisted.internet.threads import deferToThread
 from tests.support.client import WITHIN_S, Client, joined
 from tests.support.node import Node, without
 
-pytestmark = pytest.mark.node
+# Some start a node again.
+pytestmark = [pytest.mark.node, pytest.mark.timeout(300)]
 
 POLICY = """
 [forms.shared]

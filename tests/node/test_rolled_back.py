@@ -153,7 +153,8 @@ async def compare(node: Node, form: str, story: Story) -> None:
 
 def sqlalchemy_story(folder: Path, number: int, sender: Any) -> Story:
     """One session; `begin` is `session.begin()` outside and `begin_nested()` inside."""
-    engine = create_engine(f"sqlite:///{folder}/application.sqlite")
+    # A relay may be writing.
+    engine = create_engine(f"sqlite:///{folder}/application.sqlite", connect_args={"timeout": WITHIN_S})
 
     @event.listens_for(engine, "connect")
     def own_begin(connection: Any, _record: Any) -> None:

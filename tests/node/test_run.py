@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.node import ROOT, STOP_WITHIN_S, Node
+from tests.support.node import ROOT, START_WITHIN_S, STOP_WITHIN_S, Node
 
 pytestmark = pytest.mark.node
 
@@ -46,7 +46,7 @@ def test_a_node_that_can_not_start(tmp_path: Path) -> None:
     """Then the last lines are those that say why."""
     node = Node(tmp_path, lambda config: config["workers"][0].update(type="rooter"))
     with started(node) as process:
-        said, _ = process.communicate(timeout=STOP_WITHIN_S)
+        said, _ = process.communicate(timeout=START_WITHIN_S)
     assert process.returncode != 0
     assert "rooter" in said
     assert "  http://" not in said

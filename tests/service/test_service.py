@@ -27,7 +27,7 @@ from formlock.stores import D, LockStore
 from formlock.stores.memory import MemoryStore
 from formlock.stores.sqlite import SqliteStore
 from formlock.testing import FakeClock
-from formlock.testing.clock import Task
+from formlock.testing.clock import WITHIN_S, Task
 
 FORM = FormId("invoice", "42")
 ANN, BOB = Owner("ann", "a"), Owner("bob", "b")
@@ -314,7 +314,7 @@ def test_a_caller_that_leaves_and_whose_unlock_could_not_be_written(tmp_path: Pa
     lost = Task(world.service.session_lost(1))
     assert lost.done, "in memory it holds nothing at this moment"
     while store._reading is None:
-        clock._take(time.monotonic() + 5)
+        clock._take(time.monotonic() + WITHIN_S)
     store._write = write  # type: ignore[method-assign]
     with pytest.raises(NotActive):
         clock.settle(leaving)

@@ -28,7 +28,9 @@ import compose
 import yaml
 
 from tests.support.image import installed, lay_out, stages
-from tests.support.node import ROOT, free_port
+from tests.support.node import ROOT
+from tests.support.ports import free_port
+from tests.support.processes import kill_group
 
 FILE = ROOT / "docker-compose.yml"
 HEALTHY_WITHIN_S = 90
@@ -110,8 +112,7 @@ class Service:
     def kill(self) -> None:
         """`kill -9`, of its children too: a container's processes end with its first."""
         if self.process is not None:
-            os.killpg(self.process.pid, signal.SIGKILL)
-            self.process.wait(STOP_WITHIN_S)
+            kill_group(self.process)
             self.process = None
 
     def stop(self) -> int:

@@ -16,6 +16,7 @@ from websockets.typing import Subprotocol
 
 from formlock.errors import FormLockError
 from formlock.uris import Uris
+from tests.support.ports import free_port
 
 # What a procedure returns that is never to answer.
 SILENCE = object()
@@ -30,7 +31,7 @@ class FakeRouter:
         self.calls: list[tuple[str, dict[str, Any]]] = []
         self.hellos: list[dict[str, Any]] = []
         self.welcome: Callable[[], list[Any]] = lambda: [2, next(self._numbers), {"roles": {}}]
-        self.port = 0
+        self.port = free_port()
         self._numbers = itertools.count(1)
         self._changed = threading.Condition()
         self._lines: set[ServerConnection] = set()
@@ -45,7 +46,6 @@ class FakeRouter:
     def start(self) -> None:
         """Listen; again on the same port after `stop`."""
         self._server = serve(self._attend, "127.0.0.1", self.port, subprotocols=[Subprotocol("wamp.2.json")], close_timeout=1)
-        self.port = self._server.socket.getsockname()[1]
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
 
     def stop(self) -> None:

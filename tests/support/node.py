@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -18,18 +16,13 @@ from typing import Any
 
 import yaml
 
+from tests.support.ports import free_port
+from tests.support.processes import kill_group
+
 ROOT = Path(__file__).parents[2]
 START_WITHIN_S = 90
 STOP_WITHIN_S = 20
 LOGGED_WITHIN_S = 20
-
-
-def free_port() -> int:
-    """A loopback port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 class Node:
@@ -139,8 +132,7 @@ class Node:
     def kill(self) -> None:
         """`kill -9` of everything at once, as a power cut would."""
         assert self.process is not None
-        os.killpg(self.process.pid, signal.SIGKILL)
-        self.process.wait(STOP_WITHIN_S)
+        kill_group(self.process)
         self.process = None
 
     def stop(self) -> None:
@@ -151,8 +143,7 @@ class Node:
         try:
             self.process.wait(STOP_WITHIN_S)
         except subprocess.TimeoutExpired:
-            os.killpg(self.process.pid, signal.SIGKILL)
-            self.process.wait(STOP_WITHIN_S)
+            kill_group(self.process)
         self.process = None
 
     def push(self, update: dict[str, Any]) -> None:

@@ -19,6 +19,9 @@ from twisted.internet.task import deferLater
 from tests.support.client import Client, Refused
 from tests.support.node import ROOT, Node
 
+# An interpreter's start, or a line that has to be noticed as lost, beside whatever else the machine does.
+LOGGED_WITHIN_S = 90
+
 
 class WorkerProcess:
     """One process; `name` says of which component, `options` are more of the command's, `policy` is for all its forms."""
@@ -39,6 +42,13 @@ class WorkerProcess:
         """`kill -9`; harmless when it has ended."""
         self.process.kill()
         self.process.wait(20)
+
+    async def logged(self, what: str, times: int = 1) -> None:
+        """Until it has said so, so often: it answers a moment before it has written that it is ready."""
+        limit = reactor.seconds() + LOGGED_WITHIN_S
+        while self.log.read_text().count(what) < times:
+            assert reactor.seconds() < limit, self.log.read_text()[-3000:]
+            await deferLater(reactor, 0.05)
 
     def pause(self) -> None:
         """SIGSTOP: it is there, and does nothing."""

@@ -80,10 +80,17 @@ def service(router: FakeRouter) -> Service:
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Time limits that a test can wait for."""
+    """What failed is tried again soon. No call is made again because the machine had other work."""
+    monkeypatch.setattr(held_module, "RETRY_MS", 50)
+    monkeypatch.setattr(line_module, "CALL_WITHIN_S", 20.0)
+    monkeypatch.setattr(held_module, "CALL_WITHIN_S", 20.0)
+
+
+@pytest.fixture
+def impatient(quick: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is not answered is asked again soon, for tests that lose answers."""
     monkeypatch.setattr(line_module, "CALL_WITHIN_S", 0.3)
     monkeypatch.setattr(held_module, "CALL_WITHIN_S", 0.3)
-    monkeypatch.setattr(held_module, "RETRY_MS", 50)
 
 
 def eventually(fulfilled: Any, within_s: float = 10) -> None:
@@ -174,7 +181,7 @@ def test_taken_over_before_the_answer_is_read(router: FakeRouter, service: Servi
 
 def test_renewed_by_itself(router: FakeRouter, service: Service) -> None:
     """The lease is renewed in the background, by all tokens at once, and the newest receipt is there."""
-    service.lease_ms, service.renew_ms = 2_000, 60
+    service.renew_ms = 60
     with hold([FORM, OTHER], user="import", url=router.url) as held:
         router.wait_for(lambda: router.count("renew") >= 3)
         assert held.tokens == {FORM: 10, OTHER: 11}
@@ -193,7 +200,7 @@ def test_a_probe_is_answered_at_once(router: FakeRouter, service: Service) -> No
         router.wait_for(lambda: router.count("renew") >= 1)
 
 
-def test_gives_up_by_its_own_clock(router: FakeRouter, service: Service) -> None:
+def test_gives_up_by_its_own_clock(router: FakeRouter, service: Service, impatient: None) -> None:
     """U7: without an answer the script gives up first: the lease counts from when it asked, by a clock that goes on in sleep."""
     now = [1_000]
     router.procedures["renew"] = lambda facts: SILENCE
@@ -219,7 +226,7 @@ def test_in_doubt_for_as_long_as_the_lease(router: FakeRouter, service: Service)
     service.lease_ms = 1_000
     with pytest.raises(Lost) as lost, hold(FORM, user="import", url=router.url) as held:  # noqa: PT012
         router.stop()
-        eventually(lambda: held.in_doubt)
+        eventually(lambda: held.in_doubt or held.lost)
         held.check()
         pytest.fail("nothing was proved")
     assert lost.value.facts["cause"] == "not_renewed"
@@ -236,17 +243,18 @@ def test_a_process_that_stood_still(router: FakeRouter, service: Service, monkey
         pytest.fail("it was lost, and the check was to ask for that")
 
 
-def test_lost_answers_are_asked_for_again(router: FakeRouter, service: Service) -> None:
+def test_lost_answers_are_asked_for_again(router: FakeRouter, service: Service, impatient: None) -> None:
     """An answer that never comes costs a second try of the same attempt: the same rid, so that it is the same grant."""
     first = [SILENCE]
     router.procedures["lock"] = lambda facts: first.pop() if first else service.lock(facts)
     with hold(FORM, user="import", url=router.url) as held:
         assert held.token == 10
     assert len({facts["rid"] for facts in calls(router, "lock")}) == 1
-    assert router.count("lock") == 2
+    # More often, when the machine lost some as well.
+    assert router.count("lock") >= 2
 
 
-def test_the_lease_counts_from_the_try_that_was_answered(router: FakeRouter, service: Service) -> None:
+def test_the_lease_counts_from_the_try_that_was_answered(router: FakeRouter, service: Service, impatient: None) -> None:
     """Tries that were not answered do not make the lease look older than it is."""
     now = [1_000]
 
@@ -355,18 +363,18 @@ def test_waits_in_line(router: FakeRouter, service: Service) -> None:
 
 def test_waits_in_vain(router: FakeRouter, service: Service) -> None:
     """When the time is over it leaves the line, and says who has the form."""
-    router.procedures |= {
-        "lock": lambda facts: {"event": "queued", "form": FORM, "number": 7, "position": 1, "epoch": EPOCH, "rev": 1},
-        "leave_queue": service.unlock,
-    }
 
-    def tell() -> None:
-        router.wait_for(lambda: router.count("lock") >= 1)
+    def lock(facts: dict[str, Any]) -> Any:
+        # Told before the answer, as the service does.
         service.tell("queued", 9, number=7, holder={"user": "bob", "name": "Bob"})
+        return {"event": "queued", "form": FORM, "number": 7, "position": 1, "epoch": EPOCH, "rev": 1}
 
-    threading.Thread(target=tell).start()
-    with pytest.raises(FormLocked) as refused, hold(FORM, user="import", url=router.url, wait=True, timeout_s=0.5):
-        pytest.fail("it was never granted")
+    router.procedures |= {"lock": lock, "leave_queue": service.unlock}
+    with Client(router.url, user="import") as client:
+        # So that the time is not over before it is let in.
+        router.wait_for(lambda: router.lines == 1)
+        with pytest.raises(FormLocked) as refused, client.hold(FORM, wait=True, timeout_s=1):
+            pytest.fail("it was never granted")
     assert (refused.value.facts["holder"], refused.value.facts["status"]) == ({"user": "bob", "name": "Bob"}, "locked")
     assert router.count("leave_queue") == 1
 
@@ -441,7 +449,12 @@ def test_a_service_that_is_starting(router: FakeRouter, service: Service) -> Non
         return service.lock(facts)
 
     del router.procedures["lock"]
-    coming = threading.Timer(0.3, lambda: router.procedures.update(lock=lock))
+
+    def come() -> None:
+        router.wait_for(lambda: router.count("lock") >= 1)
+        router.procedures["lock"] = lock
+
+    coming = threading.Thread(target=come)
     coming.start()
     with hold(FORM, user="import", url=router.url):
         assert router.count("lock") > 3
@@ -456,7 +469,7 @@ def test_time_limits() -> None:
     assert time.monotonic() - began < 5
 
 
-def test_a_call_that_is_never_answered(router: FakeRouter, service: Service) -> None:
+def test_a_call_that_is_never_answered(router: FakeRouter, service: Service, impatient: None) -> None:
     router.procedures["lock"] = lambda facts: SILENCE
     with pytest.raises(NotActive), hold(FORM, user="import", url=router.url, timeout_s=1):
         pytest.fail("there was no answer")

@@ -12,6 +12,8 @@ from typing import Any, TypeVar, cast
 from formlock.clock import Settled
 
 T = TypeVar("T")
+# What threads have to do (write to a disk, say) takes real time; longer than this it hangs.
+WITHIN_S = 60.0
 
 
 class FakePromise(Settled):
@@ -135,7 +137,7 @@ class FakeClock:
         """Time passes and nothing runs meanwhile, as when the process was stopped; what is overdue runs with the next `advance`."""
         self._now += by_ms
 
-    def run(self, work: Awaitable[T], within_s: float = 10) -> T:
+    def run(self, work: Awaitable[T], within_s: float = WITHIN_S) -> T:
         """Drive the coroutine to its end, taking what threads hand in; time stands still. Limited in real time."""
         task = Task(work)
         limit = time.monotonic() + within_s
@@ -143,7 +145,7 @@ class FakeClock:
             self._take(limit)
         return cast("T", task.result())
 
-    def settle(self, task: Task, within_s: float = 10) -> Any:
+    def settle(self, task: Task, within_s: float = WITHIN_S) -> Any:
         """As `run`, for a task that has been started."""
         limit = time.monotonic() + within_s
         while not task.done:
