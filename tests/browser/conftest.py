@@ -31,8 +31,8 @@ from tests.browser.looks import Looks
 from tests.support import needs
 from tests.support.node import ROOT, Node
 
-# It guards against waiting for ever, on a busy machine too, and is less than the grace of a lost connection (30 s): what frees a form
-# at once is told from what waits for that.
+# It guards against waiting for ever, on a busy machine too, and is less than the grace of a lost connection (30 s): what is free at
+# once is told from what is free after that.
 WITHIN_MS = 20_000
 expect.set_options(timeout=WITHIN_MS)
 

@@ -138,8 +138,8 @@ def test_htmx(example: Open) -> None:
 def refresh(page: Page) -> None:
     """Wait until htmx has taken in what it fetched."""
     page.evaluate(
-        "window.settled = new Promise((done) => document.addEventListener('htmx:afterSettle', done, { once: true })).then(() => null);"
-        " null"
+        "window.settled = new Promise((done) =>"
+        " document.addEventListener('htmx:afterSettle', () => done(null), { once: true })); null"
     )
     press(page, "Refresh")
     page.evaluate("window.settled")
