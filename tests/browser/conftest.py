@@ -236,7 +236,7 @@ def patient(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
     """A node whose takeovers wait for the old holder's page."""
     node = Node(tmp_path_factory.mktemp("patient"))
     policy = node.folder / "policy.toml"
-    policy.write_text(policy.read_text() + '\n[forms.test]\nhandover = "20 s"\n')
+    policy.write_text(policy.read_text() + '\n[forms.test]\nhandover = "60 s"\n')
     node.start()
     yield node
     node.stop()

@@ -134,8 +134,8 @@ def test_start(page_as: Visitor, looks: Looks) -> None:
     ann.sees("free")
     looks.at(ann.page, "start-free")
     ann.lock()
-    looks.at(ann.page, "start-mine")
     bob.sees("locked", "Active now")
+    looks.at(ann.page, "start-mine")
     for button in ("Ask to release", "Take over"):
         bob.press(button)
         expect(bob.page.locator("form-lock-say")).to_be_visible()

@@ -51,7 +51,7 @@ function reached(lock, name) {
   });
 }
 
-const limit = { timeout: 10_000 };
+const limit = { timeout: 60_000 };
 
 test('two clients: one gets the form, the other sees who has it, is refused, and sees it free again', limit, async () => {
   const ann = makeClient('ann').form(FORM);
