@@ -191,7 +191,7 @@ def test_what_is_typed_before_the_part_that_keeps_it_is_there(desk: Desk, form: 
     desk.markup = record(form, note="before the save", attributes="unsaved")
     ann = desk.opens()
     held: list[Route] = []
-    desk.context.route("**/formlock-drafts.js", held.append)
+    desk.context.route("**/formlock-drafts.js", lambda route: held.append(route))
     ann.lock()
     ann.field("note").fill("after it")
     while not held:
