@@ -204,9 +204,10 @@ export class DraftKeeper {
         return null;
       }
       const open = differences(draft, { kinds, base });
-      if (left) await this.#store.remove(this.#user, incoming.lock.form, 'now');
       if (open.length) await this.#store.put({ ...draft, user: this.#user, form: incoming.lock.form, slot: 'before' });
       else await this.#store.remove(this.#user, incoming.lock.form, 'before');
+      // Only then: the page may go at any moment, and twice the same is one offer.
+      if (left) await this.#store.remove(this.#user, incoming.lock.form, 'now');
       return open.length ? draft : null;
     });
     if (found && !incoming.signal.aborted) this.#show({ ...found, token: null, name: null });
