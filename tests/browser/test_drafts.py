@@ -212,6 +212,17 @@ def test_what_is_typed_last_is_kept_with_the_submit(desk: Desk, form: str) -> No
     kept(ann, "note")
 
 
+def test_what_is_typed_last_is_kept_when_the_page_is_left(desk: Desk) -> None:
+    """U34: the pause after typing is cut short, and the database has the text though the page is gone before it could answer."""
+    ann = desk.opens()
+    ann.lock()
+    ann.field("note").fill("half a sentence")
+    kept(ann, "note")
+    ann.field("amount").fill("150.00")
+    ann.page.goto("about:blank")
+    expect(offer(desk.opens())).to_contain_text("150.00")
+
+
 def test_what_was_sent_and_arrived_is_not_offered_when_somebody_goes_on(desk: Desk, form: str) -> None:
     """U34: my save went through and Bob has changed a part of it since: that is no unsaved text of mine, though it differs."""
     ann = desk.opens()
