@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 from typing import Any, Self
 
-WITHIN_S = 20
+WITHIN_S = 60
 
 
 class OwnChromium:

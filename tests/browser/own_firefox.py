@@ -11,7 +11,7 @@ from typing import Any, Self
 
 from websockets.sync.client import connect
 
-WITHIN_S = 30
+WITHIN_S = 60
 
 
 class OwnFirefox:

@@ -17,7 +17,7 @@ import pytest
 
 from tests.support.node import ROOT, free_port
 
-START_WITHIN_S = 30
+START_WITHIN_S = 60
 
 
 @contextmanager

@@ -53,4 +53,4 @@ def test_two_browsers_on_the_composition(composition: Composition, browser: Brow
     assert int(bob.token) > int(token)
     for context in visitor.contexts:
         context.close()
-    assert not [error for tab in visitor.tabs for error in tab.errors]
+    assert not [error for tab in visitor.tabs for error in tab.wrong]

@@ -67,6 +67,7 @@ def test_invoices(invoices: Invoices, looks: Looks) -> None:
     expect(ann.page).to_have_url(re.compile(r"/invoices/ann/$"))
     looks.at(ann.page, "invoices-after-a-save")
     eva.page.get_by_role("link", name="New invoice").click()
+    expect(eva.page).to_have_url(re.compile(r"/new$"))
     looks.at(eva.page, "invoices-new")
     eva.page.goto(eva.page.url.replace("/new", "/100000"))
     looks.at(eva.page, "invoices-not-there")
@@ -80,7 +81,7 @@ def save(tab: Tab) -> None:
 
 def forget(tab: Tab, *statuses: int) -> None:
     """A page that was answered with an error status is an error in Chromium's console: expected here."""
-    tab.errors[:] = [text for text in tab.errors if not any(f"status of {status}" in text for status in statuses)]
+    tab.excuse(*(f"status of {status}" for status in statuses))
 
 
 def test_without_javascript(invoices: Invoices, page_as: Visitor, looks: Looks) -> None:
@@ -133,8 +134,8 @@ def test_start(page_as: Visitor, looks: Looks) -> None:
     ann.sees("free")
     looks.at(ann.page, "start-free")
     ann.lock()
-    looks.at(ann.page, "start-mine")
     bob.sees("locked", "Active now")
+    looks.at(ann.page, "start-mine")
     for button in ("Ask to release", "Take over"):
         bob.press(button)
         expect(bob.page.locator("form-lock-say")).to_be_visible()
@@ -179,7 +180,7 @@ def test_a_claim_that_fails(page_as: Visitor, form: str, looks: Looks) -> None:
     ann.press("Edit")
     ann.sees("free", "try again")
     looks.at(ann.page, "claim-failed")
-    ann.errors.clear()
+    ann.excuse("the claim failed", "status of 409")
 
 
 @pytest.mark.parametrize("direction", ["ltr", "rtl"])

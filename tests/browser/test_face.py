@@ -52,7 +52,7 @@ def test_a_takeover_is_told_with_its_reason(page_as: Visitor, form: str) -> None
     bob.page.keyboard.type("urgent correction")
     bob.page.keyboard.press("Enter")
     bob.sees("mine")
-    assert bob.page.evaluate("document.activeElement.name") == "a", "from the banner the way leads into the form"
+    expect(bob.field("a")).to_be_focused()  # from the banner the way leads into the form
     ann.sees("lost", "Bob took over at")
     expect(ann.banner).to_contain_text("“urgent correction”")
     expect(ann.banner).to_contain_text("Your unsaved changes are kept")
@@ -74,6 +74,7 @@ def test_move_here(page_as: Visitor, form: str) -> None:
     here = page_as.watch(ann.page.context.new_page(), form)
     here.page.goto(ann.page.url)
     here.sees("locked", "You are editing this in another tab.")
+    here.until("lock.state.otherTab")  # only what is known to be in this browser is asked for its text
     here.press("Move here")
     here.sees("mine")
     expect(here.field("a")).to_have_value("half a sentence")

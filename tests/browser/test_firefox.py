@@ -54,6 +54,7 @@ def test_firefox_and_chromium_side_by_side(node: Node, firefox: OwnFirefox, page
     firefox.sees("free")
 
 
+@pytest.mark.timeout(300)  # three graces, at the worst
 def test_leaving_in_firefox_frees_the_form(node: Node, firefox: OwnFirefox, page_as: Visitor) -> None:
     """U1: whoever goes to another page frees the form, each time: Firefox mostly closes the connection before the page's last word
     is out, and what it says by HTTP gets through, seen 5 times of 5. At the latest it is the grace of a lost connection."""

@@ -24,7 +24,7 @@ def row(tab: Tab, number: int) -> Locator:
 
 def quiet(tab: Tab, status: int) -> None:
     """A page that was answered with an error status is an error in Chromium's console: expected here."""
-    tab.errors[:] = [text for text in tab.errors if f"status of {status}" not in text]
+    tab.excuse(f"status of {status}")
 
 
 @pytest.mark.parametrize("query", ["", "?refresh=reload"])

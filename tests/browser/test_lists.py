@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from playwright.sync_api import Locator, Page, WebSocket, expect
 
-from formlock_push import Pusher
 from formlock_push.plain_locks import PlainLocks
 from tests.browser.conftest import Tab, Visitor
 from tests.support.node import Node
@@ -88,9 +87,8 @@ def test_saved_rows_are_fetched(page_as: Visitor, node: Node, form: str) -> None
     item(page, table, 2).get_by_role("link").focus()
     table.amounts |= {2: "25", 4: "40"}
     del table.amounts[3]
-    with Pusher(node.zmq_url) as pusher:
-        for number in (2, 3, 4):
-            assert pusher.push(table.topic(number))
+    for number in (2, 3, 4):
+        node.push({"form": table.topic(number)})
     expect(item(page, table, 2).locator(".amount")).to_have_text("25")
     expect(item(page, table, 3)).to_have_count(0)
     expect(item(page, table, 4)).to_be_visible()

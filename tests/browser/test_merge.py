@@ -322,7 +322,7 @@ def test_a_part_of_the_package_that_does_not_come(node: Node, page_as: Visitor, 
     Editing(node, tab).saves({"note": ("old", "hers")})
     tab.sees("mine", "This was changed elsewhere. Your text is kept.")
     expect(tab.field("note")).to_have_value("mine")
-    tab.errors.clear()  # the browser and we say that the part is missing
+    tab.excuse("ERR_FAILED", "form-lock: ")  # the browser and we say that the part is missing, with each attempt to load it
 
 
 def test_who_only_looks_follows(node: Node, page_as: Visitor, form: str) -> None:
@@ -438,4 +438,4 @@ def test_a_fragment_is_cut_to_what_the_form_has(node: Node, page_as: Visitor, fo
     assert inside == wanted
     assert "words stay" in tab.page.locator("form").inner_text()
     # What Chromium says while it parses: handlers and styles of the fragment are blocked by the page's policy.
-    tab.errors[:] = [text for text in tab.errors if "violates" not in text and "has been blocked" not in text]
+    tab.excuse("violates", "has been blocked")

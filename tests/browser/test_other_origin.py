@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.conftest import Tab, Visitor
+from tests.browser.conftest import Tab, Visitor, workers_of
 from tests.support.node import Node
 
 pytestmark = [pytest.mark.browser, pytest.mark.node]
@@ -47,7 +47,7 @@ def test_two_lines_beside_an_application(page_as: Visitor, application: str, for
     first, second = tabs
     banner = first.page.locator("form-lock")
     expect(banner).to_have_attribute("state", "free")
-    assert len(first.page.workers) == 1
+    assert len(workers_of(first.page)) == 1
     banner.get_by_role("button", name="Edit", exact=True).click()
     expect(banner).to_have_attribute("state", "mine")
     expect(second.page.locator("form-lock")).to_have_attribute("state", "locked")

@@ -100,6 +100,10 @@ def states(tab: OwnTab) -> list[str]:
     return [str(state) for state in tab.value("window.states")]
 
 
+# A limit of half a second is for the hole: a machine that is busy otherwise may take longer to join.
+PATIENCE = "client.supervisor.limitMs = 8000"
+
+
 def waits(tab: Tab) -> None:
     """Stands in line, and is not kept waiting for by the test."""
     tab.tell("lock.lock({ wait: true }).catch(() => {})")
@@ -193,6 +197,7 @@ def test_a_call_into_a_black_hole_ends(brisk: Node, page_as: Visitor, form: str)
         ann.press("Edit")
         expect(ann.banner).to_have_attribute("state", "connecting")
         proxy.hole = False
+        ann.tell(PATIENCE)
         ann.sees("mine")
 
 
@@ -206,6 +211,7 @@ def test_who_only_looks_notices_a_black_hole_too(brisk: Node, page_as: Visitor, 
         ann.lock()
         bob.sees("connecting")
         proxy.hole = False
+        bob.tell(PATIENCE)
         bob.sees("locked", "Ann is editing.")
 
 
@@ -330,7 +336,7 @@ def test_without_the_half_that_acts(page_as: Visitor, form: str) -> None:
     ann, bob = page_as.html("ann", "Ann", form, markup(form), context=context), page_as.html("bob", "Bob", form, markup(form))
     ann.sees("free")
     assert ann.tell("return lock.lock().then(() => 'locked', ({ code }) => code)") == "closed"
-    assert ann.tell("return [lock.name, lock.state.asking]") == ["free", None]
+    ann.until("lock.name === 'free' && lock.state.asking === null")
     bob.lock()
     ann.sees("locked", "Bob")
     bob.press("Done")
@@ -358,12 +364,14 @@ def test_the_clock_is_looked_at_before_a_key(page_as: Visitor, form: str) -> Non
     ann = page_as.html("ann", "Ann", form, markup(form))
     ann.lock()
     ann.field("a").focus()
-    ann.page.evaluate(
-        "document.addEventListener('keydown', () => { window.openAtKey = !document.forms[0].elements.a.readOnly });"
-        " const now = Date.now; Date.now = () => now() + 45_000; null"
+    # In one step: a tick in between would see the sleep first, and the lock might be proved again before the key.
+    open_at_key = ann.page.evaluate(
+        "(() => { const field = document.forms[0].elements.a; let open = null;"
+        " document.addEventListener('keydown', () => { open = !field.readOnly });"
+        " const now = Date.now; Date.now = () => now() + 45_000;"
+        " field.dispatchEvent(new KeyboardEvent('keydown', { key: 'x', bubbles: true })); return open })()"
     )
-    ann.page.evaluate("document.forms[0].elements.a.dispatchEvent(new KeyboardEvent('keydown', { key: 'x', bubbles: true }))")
-    assert ann.page.evaluate("window.openAtKey") is False
+    assert open_at_key is False
 
 
 # -- the router
@@ -371,6 +379,7 @@ def test_the_clock_is_looked_at_before_a_key(page_as: Visitor, form: str) -> Non
 
 def test_a_router_that_is_killed(brisk: Node, page_as: Visitor, form: str) -> None:
     """U2, U9: all of the node dies at once. The fields shut within seconds, and when it stands again the same lock is proved."""
+    form = form.replace("brisk", "shipped")  # the next attempt to connect comes within 10 s: as long as a grace of seconds lasts
     ann, bob = noted(page_as, "ann", form), noted(page_as, "bob", form)
     ann.lock()
     token = ann.token

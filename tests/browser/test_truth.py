@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.conftest import Visitor
+from tests.browser.conftest import Visitor, workers_of
 from tests.browser.proxy import Proxy
 from tests.support.node import Node
 
@@ -29,7 +29,7 @@ def test_offline_shuts_and_comes_back(page_as: Visitor, form: str) -> None:
     ann.sees("mine")
     assert ann.token == token
     expect(ann.field("a")).to_have_value("half a sentence")
-    ann.errors.clear()  # the browser itself reports each attempt to connect while offline
+    ann.excuse("ERR_INTERNET_DISCONNECTED")  # the browser itself reports each attempt to connect while offline
 
 
 def test_a_black_hole_is_noticed(node: Node, page_as: Visitor) -> None:
@@ -45,10 +45,11 @@ def test_a_black_hole_is_noticed(node: Node, page_as: Visitor) -> None:
         assert ann.tell("return lock.state.grant.until - client.clock() > 60_000"), "long before the end of the lease"
         expect(ann.field("amount")).not_to_be_editable()
         proxy.hole = False
+        ann.tell("client.supervisor.limitMs = 8000")  # a machine that is busy otherwise may take longer to join than a test's limit
         ann.sees("mine")
         assert ann.token == token
         ann.press("Done")
-        ann.errors.clear()
+        ann.excuse("WebSocket")
 
 
 def test_whoever_slept_proves_it_first(page_as: Visitor, form: str) -> None:
@@ -85,4 +86,4 @@ def test_timers_come_from_a_worker(page_as: Visitor, form: str) -> None:
     """The ticks come from a worker file, which the policy allows and hidden pages do not throttle (U6)."""
     ann = page_as.html("ann", "Ann", form, markup(form))
     ann.sees("free")
-    assert [worker.url.rpartition("/")[2] for worker in ann.page.workers] == ["formlock-ticker.js"]
+    assert [worker.url.rpartition("/")[2] for worker in workers_of(ann.page)] == ["formlock-ticker.js"]

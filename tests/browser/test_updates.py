@@ -47,7 +47,7 @@ def test_a_fragment_replaces_the_contents_but_runs_nothing(node: Node, page_as: 
     assert not any(word in inside for word in ("script", "onerror", "onfocus", "iframe", "srcdoc"))
     assert bob.page.evaluate("window.ran") is None
     # What Chromium says while it parses: the fragment's <img src="x"> isn't there, its handlers are blocked by the policy too.
-    bob.errors[:] = [text for text in bob.errors if "404" not in text and "has been blocked" not in text]
+    bob.excuse("404", "has been blocked")
 
 
 def test_what_a_form_has_is_no_permission_to_run_or_lead_elsewhere(node: Node, page_as: Visitor, form: str) -> None:
@@ -66,7 +66,7 @@ def test_what_a_form_has_is_no_permission_to_run_or_lead_elsewhere(node: Node, p
     assert found.count("href") == 1
     assert "data-kind" in found, "what says something to the page only is its own"
     # The page's own handler is blocked by the policy, and Chromium says so.
-    bob.errors[:] = [text for text in bob.errors if "inline event handler" not in text]
+    bob.excuse("inline event handler")
 
 
 def test_without_values_the_page_itself_is_asked(node: Node, page_as: Visitor, form: str) -> None:
@@ -228,7 +228,7 @@ def test_what_was_reported_while_offline_is_not_missed(node: Node, page_as: Visi
     expect(bob.field("amount")).to_have_value("140.00")
     expect(bob.field("note")).to_have_value("new")
     expect(bob.banner).to_contain_text("note old → new")
-    bob.errors.clear()  # the browser itself reports each attempt to connect while offline
+    bob.excuse("ERR_INTERNET_DISCONNECTED")  # the browser itself reports each attempt to connect while offline
 
 
 def test_a_reload_does_not_cost_another_forms_text(node: Node, page_as: Visitor, form: str) -> None:

@@ -34,7 +34,8 @@ def test_the_last_goodbye(page_as: Visitor, form: str) -> None:
     ann.lock()
     bob.sees("locked", "Ann")
     cut = True
-    connections[0].close()
+    for connection in connections:
+        connection.close()
     ann.sees("stale")
     bob.sees("locked", "was editing")
     ann.page.close(run_before_unload=False)

@@ -23,6 +23,7 @@ ROOT = Path(__file__).parents[2]
 START_WITHIN_S = 90
 STOP_WITHIN_S = 20
 LOGGED_WITHIN_S = 20
+PUSHED_WITHIN_S = 20
 
 
 class Node:
@@ -147,13 +148,15 @@ class Node:
         self.process = None
 
     def push(self, update: dict[str, Any]) -> None:
-        """Push as a backend does."""
-        from formlock_push import Pusher
+        """Push as a backend does that must lose nothing: the bridge has it then, and what is pushed next comes after it."""
+        from formlock_push import Outcome, ReliablePusher
 
-        with Pusher(self.zmq_url) as pusher:
+        spool = self.folder / "pushed.sqlite"
+        with ReliablePusher(self.acknowledged_url, spool=spool, timeout_ms=PUSHED_WITHIN_S * 1000) as pusher:
             update = dict(update)
             form = update.pop("form")
-            pusher.push(form, update.pop("change_set", None), **update)
+            outcome = pusher.push(form, update.pop("change_set", None), **update)
+        assert outcome is Outcome.ACKNOWLEDGED, outcome
 
 
 def without(*names: str) -> Callable[[dict[str, Any]], None]:

@@ -91,6 +91,7 @@ export class DraftStore {
       const database = await within(this.#open());
       const transaction = database.transaction(STORE, mode);
       const requests = ask(transaction.objectStore(STORE));
+      transaction.commit?.(); // by itself it would wait for the answers, and the page may be gone by then
       await within(new Promise((resolve, reject) => {
         transaction.oncomplete = () => resolve(null);
         transaction.onerror = transaction.onabort = () => reject(transaction.error ?? new Error('aborted'));

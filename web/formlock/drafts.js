@@ -8,7 +8,7 @@ import { equal } from './merge.js';
 import { shown } from './shown.js';
 import { holdStill } from './still.js';
 import { TEXTS } from './texts-merge.js';
-import { fieldsByName, kindsIn, valuesIn } from './values.js';
+import { fieldsByName, kindsIn, sameValues, valuesIn } from './values.js';
 import { versionOf } from './version.js';
 
 /** @typedef {import('./incoming.js').Incoming} Incoming */
@@ -117,8 +117,10 @@ export class DraftKeeper {
   async #guess() {
     const { now } = await this.#do(() => this.#store.read(this.#user, this.incoming.lock.form));
     const before = Object.entries(now?.texts ?? {}).map(([name, { old }]) => [name, old]);
-    this.#likely = { ...valuesIn(this.form, { served: true }), ...Object.fromEntries(before) };
-    if (this.#since !== null) this.#later();
+    const served = valuesIn(this.form, { served: true });
+    this.#likely = { ...served, ...Object.fromEntries(before) };
+    // Also what was typed before this was here, or while it was looked up.
+    if (!sameValues(valuesIn(this.form), served)) this.#later();
   }
 
   /** @param {Texts} texts */
@@ -202,9 +204,10 @@ export class DraftKeeper {
         return null;
       }
       const open = differences(draft, { kinds, base });
-      if (left) await this.#store.remove(this.#user, incoming.lock.form, 'now');
       if (open.length) await this.#store.put({ ...draft, user: this.#user, form: incoming.lock.form, slot: 'before' });
       else await this.#store.remove(this.#user, incoming.lock.form, 'before');
+      // Only then: the page may go at any moment, and twice the same is one offer.
+      if (left) await this.#store.remove(this.#user, incoming.lock.form, 'now');
       return open.length ? draft : null;
     });
     if (found && !incoming.signal.aborted) this.#show({ ...found, token: null, name: null });

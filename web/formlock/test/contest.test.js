@@ -13,7 +13,7 @@ import { FakeRouter } from './fake-router.js';
 globalThis.WebSocket = WebSocket; // Node 20 has none of its own
 
 const FORM = 'com.example.form.invoice.42';
-const limit = { timeout: 10_000 };
+const limit = { timeout: 60_000 };
 
 let router;
 const clients = [];
