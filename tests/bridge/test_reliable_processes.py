@@ -207,7 +207,7 @@ def test_full_disk(bridge: FakeBridge, tmp_path: Path) -> None:
     script = f"""
 import resource, sys
 from formlock_push import ReliablePusher
-pusher = ReliablePusher(sys.argv[1], spool=sys.argv[2], timeout_ms=500)
+pusher = ReliablePusher(sys.argv[1], spool=sys.argv[2], timeout_ms=5_000)
 soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
 resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, hard))
 kinds = []
@@ -245,7 +245,7 @@ def test_command(bridge: FakeBridge, tmp_path: Path, capsys: pytest.CaptureFixtu
     """`status` tells what waits and what was refused, `drain` brings it to the bridge; the code says whether anything is left."""
     spool = str(tmp_path / "spool")
     assert main(["status", spool]) == 2
-    with ReliablePusher(bridge.address, spool=spool) as pusher:
+    with ReliablePusher(bridge.address, spool=spool, timeout_ms=5_000) as pusher:
         for n in range(3):
             assert pusher.push(FORM, version=n)
     assert main(["status", spool]) == 1
