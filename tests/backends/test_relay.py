@@ -510,6 +510,35 @@ def test_lease_of_a_killed_relay_ends(world: World) -> None:
     assert time.monotonic() - killed_at < LEASE_S + 4
 
 
+def test_followed_while_it_was_held_up(tmp_path: Path) -> None:
+    """A relay that was stopped in mid-batch for longer than its lease sends nothing more of what it had read, when another one has
+    followed: by then the bridge may no longer know the repetitions."""
+    url = f"sqlite:///{tmp_path}/application.sqlite"
+    engine = create_engine(url)
+    Base.metadata.create_all(engine)
+    asked, answer = threading.Event(), threading.Event()
+
+    def judge(_message: Message) -> str:
+        asked.set()
+        assert answer.wait(LIMIT_S)
+        return ""
+
+    with FakeBridge() as bridge:
+        world = World(url, engine, bridge)
+        bridge.doing = bridge.judged(judge)
+        world.write(10, forms=10)
+        with world.relaying(window=1, answer_s=LIMIT_S) as relay:
+            assert asked.wait(LIMIT_S)
+            held_up: Any = relay._database
+            with engine.begin() as connection:
+                connection.execute(text("UPDATE formlock_outbox_lease SET holder = 'another', until_ms = 9999999999999"))
+            held_up._renew_at = float("-inf")
+            answer.set()
+            until(lambda: relay._said is Outcome.FOLLOWS)
+        assert (bridge.seen, relay.sent, world.count("pending")) == (1, 1, 9)
+    engine.dispose()
+
+
 def test_database_that_goes_away(world: World, caplog: pytest.LogCaptureFixture) -> None:
     """A database that fails is opened again; the relay lives on."""
     with world.relaying(poll_s=0.05) as relay:
