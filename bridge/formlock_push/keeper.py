@@ -171,6 +171,10 @@ class Keeper:
             letter.written = verdict
             letter.wrote.set()
         self._look_at = 0.0
+        # The disk took longer than its caller could wait. He was told that it is lost, and what he has pushed since may have gone
+        # directly: it must not come behind that.
+        if late := [letter for letter in wanted if letter.abandoned]:
+            self._spool.settle(late)
 
     def _take(self, letter: Letter, answer: Answer) -> None:
         """An answer; a late one, to a letter that meanwhile waits in the spool, counts as well."""

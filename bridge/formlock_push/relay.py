@@ -6,7 +6,8 @@
   at once. A row that the bridge refuses for good is marked with the reason and holds nobody up.
 - When the bridge is away or busy nothing is sent until a pause is over; nothing is lost by that, and the pauses grow to 5 s.
 - One relay works, others wait to follow it. That is thrift: two would send the same rows in the same order, and the bridge would
-  know the repetitions.
+  know the repetitions. One that was held up for so long that the bridge no longer would looks whether it still leads before it
+  goes on.
 """
 
 from __future__ import annotations
@@ -208,8 +209,13 @@ class _Batch:
         outcome = Outcome.SENT
         answered_at = time.monotonic()
         while self._on_their_way or (self._ready and outcome is Outcome.SENT and not stop.is_set()):
-            if outcome is Outcome.SENT and not stop.is_set() and not self._fill():
-                outcome = Outcome.AWAY
+            if outcome is Outcome.SENT and not stop.is_set():
+                if not self._database.lead():
+                    # This one was held up for long (stopped, or its machine was), and another one has followed it. What is left here
+                    # that one may have sent so long ago that the bridge no longer knows it.
+                    outcome = Outcome.FOLLOWS
+                elif not self._fill():
+                    outcome = Outcome.AWAY
             if not self._on_their_way:
                 continue
             answers = self._line.answers(min(self._relay._answer_s, MARK_EVERY_S))

@@ -112,12 +112,15 @@ class Spool:
             for _ in range(3):
                 try:
                     with self._writing(durable=True) as writer:
-                        verdicts = self._add(writer, letters)
+                        added = self._add(writer, letters)
                 except _Renewed:
                     continue
                 # Else it was put aside meanwhile, by a process that found it broken: what we have written is no longer looked at.
                 if self._file == _file(self.path):
-                    return verdicts
+                    for letter, (number, _) in zip(letters, added, strict=True):
+                        # Only now: the number of a write that fails in its commit is given to another letter.
+                        letter.row = number
+                    return [why for _, why in added]
                 self._close_writer()
             raise Unusable(f"{self.path} has been replaced again and again")
 
@@ -234,27 +237,27 @@ class Spool:
 
     # -- inside
 
-    def _add(self, writer: sqlite3.Connection, letters: Sequence[Letter]) -> list[str | None]:
+    def _add(self, writer: sqlite3.Connection, letters: Sequence[Letter]) -> list[tuple[int | None, str | None]]:
+        """For each its number, or why there was no room."""
         now = _waiting(writer)
         messages, size = now.messages, now.bytes
         too_old = now.since is not None and time.time() - now.since > self.bounds.max_age_s
-        verdicts: list[str | None] = []
+        added: list[tuple[int | None, str | None]] = []
         for letter in letters:
             if too_old:
-                verdicts.append(f"the spool's oldest update has been waiting for more than {self.bounds.max_age_s:g} s")
+                added.append((None, f"the spool's oldest update has been waiting for more than {self.bounds.max_age_s:g} s"))
             elif messages >= self.bounds.max_messages or size + len(letter.data) > self.bounds.max_bytes:
-                verdicts.append(f"the spool is full ({messages} updates, {size} bytes)")
+                added.append((None, f"the spool is full ({messages} updates, {size} bytes)"))
             else:
-                added = writer.execute(
+                row = writer.execute(
                     "INSERT INTO waiting (at, form, source, id, data) VALUES (?, ?, ?, ?, ?)",
                     (time.time(), letter.form, letter.source, letter.id, letter.data),
                 )
-                letter.row = added.lastrowid
                 messages += 1
                 size += len(letter.data)
-                verdicts.append(None)
+                added.append((row.lastrowid, None))
         writer.execute("UPDATE total SET messages = ?, bytes = ?", (messages, size))
-        return verdicts
+        return added
 
     def _remove(self, writer: sqlite3.Connection, letter: Letter) -> bool:
         # By its name too: where a broken file was replaced the numbers have begun anew.

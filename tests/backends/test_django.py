@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from django.db import IntegrityError, connection, connections, transaction
+from django.db import DatabaseError, IntegrityError, connection, connections, transaction
 from django.db.models import F
 
 from formlock_push.django import acting, bulk_create, bulk_update, muted, update
@@ -384,6 +384,31 @@ def test_receiver_that_saves_again(sent: Sent) -> None:
     finally:
         post_save.disconnect(again, sender=Plain)
     assert sent.take() == [("plain.1", "inserted", {"id": (None, 1), "a": (None, 1), "b": (None, 7)})]
+
+
+def test_too_long(sent: Sent, invoice: Invoice) -> None:
+    """An update that is too long to be sent goes out without its contents, so that the form is reloaded."""
+    invoice.memo = "x" * 70_000
+    invoice.save()
+    assert sent.take() == [("invoice.1", "updated", None)]
+
+
+def test_statement_that_fails(sent: Sent, invoice: Invoice) -> None:
+    """Of a statement that the database refuses the reason is the application's, and no failure of ours."""
+    with pytest.raises(DatabaseError, match="nonsense"):
+        update(Invoice.objects.extra(where=["nonsense"]), amount=1)
+    assert sent.take() == []
+
+
+def test_removed_in_mid_transaction(invoice: Invoice) -> None:
+    """A removed hook tells nothing any more, not even what is committed later."""
+    sent = Sent()
+    hook = install(sent, jobs=True)
+    with transaction.atomic():
+        invoice.amount = 1
+        invoice.save()
+        hook.remove()
+    assert sent == []
 
 
 # -- more than one record

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import pytest
@@ -149,6 +150,18 @@ def test_more_than_a_message_can_name(session: Session, sent: Sent) -> None:
     assert within.redact is not None
     assert len(within.redact) == 64
     assert (beyond.change_set, beyond.representation, beyond.redact) == (None, None, None)
+
+
+def test_too_long() -> None:
+    """An update that is made shorter keeps its rights for as long as it tells of a field."""
+    update = Update(form=f"{FORM}.1", change_set={"margin": [1, 2]}, representation="x" * 70_000)
+    update = replace(update, redact={"margin": "margins"})
+    told, message = fitting(update)
+    assert (told.representation, told.change_set, told.redact) == (None, {"margin": [1, 2]}, {"margin": "margins"})
+    assert json.loads(message)["redact"] == {"margin": "margins"}
+    told, message = fitting(replace(update, change_set={"margin": [1, "x" * 70_000]}))
+    assert (told.representation, told.change_set, told.redact) == (None, None, None)
+    assert set(json.loads(message)) == {"v", "form", "status"}
 
 
 def test_two_rights_for_one_field() -> None:

@@ -66,11 +66,11 @@ class World:
     engine: Engine
     bridge: FakeBridge
 
-    def write(self, count: int, *, forms: int = 3, first: int = 0) -> None:
+    def write(self, count: int, *, forms: int = 3, first: int = 0, at_ms: int = 1_700_000_000_000) -> None:
         """Rows whose ids say where they are in the order of their forms."""
         updates = [Update(form=f"{FORM}.{number % forms}", id=f"{number}") for number in range(first, first + count)]
         with self.engine.begin() as connection:
-            connection.execute(insert(outbox.table), [row_of(update, at_ms=1_700_000_000_000).values() for update in updates])
+            connection.execute(insert(outbox.table), [row_of(update, at_ms=at_ms).values() for update in updates])
             if self.engine.dialect.name == "postgresql":
                 connection.execute(text("NOTIFY formlock_outbox"))
 
@@ -177,6 +177,14 @@ def test_in_order(world: World) -> None:
     assert (world.count("pending"), world.count("sent")) == (0, 2_500)
 
 
+def test_in_order_whatever_the_clock_says(world: World) -> None:
+    """Rows of a program whose clock is slow, or was set back, keep their place: it is their id's."""
+    for number in range(5):
+        world.write(1, forms=1, first=number, at_ms=1_700_000_000_000 - number)
+    world.once()
+    world.check(5, forms=1)
+
+
 def test_from_the_hook_to_the_bridge(world: World) -> None:
     """U38: what an application commits arrives by way of its outbox, with its contents; what it rolls back never does (U35)."""
     maker = sessionmaker(world.engine)
@@ -204,8 +212,10 @@ def test_deleted_or_kept(world: World) -> None:
     world.write(5, first=5)
     world.once()
     assert world.count("sent") == 5
+    too_long_ago = round(time.time() * 1000) - 3_700_000
     with world.engine.begin() as connection:
-        connection.execute(update_(outbox.table).where(columns.message_id != "9", columns.sent_at.is_not(None)).values(sent_at=1))
+        old = (columns.message_id != "9") & columns.sent_at.is_not(None)
+        connection.execute(update_(outbox.table).where(old).values(sent_at=too_long_ago))
     world.once(keep_s=3_600)
     assert (world.count("sent"), world.count("refused")) == (1, 1)
 
@@ -388,9 +398,23 @@ def test_messages_of_other_writers(world: World) -> None:
     world.write_one("one", "no json")
     world.write_one("two", json.dumps({"form": f"{FORM}.0"}))
     world.write_one("three", json.dumps({"form": f"{FORM}.0", "id": 3, "source": "else", "status": "é\ud83d\ude00"}))
+    world.write_one("four", json.dumps({"form": f"{FORM}.0", "id": "four", "source": "else"}))
     world.once()
-    assert [(message["id"], message["source"]) for message in world.bridge.journal] == [("two", "s"), ("three", "s")]
+    assert [(message["id"], message["source"]) for message in world.bridge.journal] == [("two", "s"), ("three", "s"), ("four", "s")]
     assert world.count("refused") == 1
+
+
+def test_strange_answers(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    """What is no answer acknowledges nothing and ends nothing: the rows are sent again."""
+    strange: Any = lambda _message: ["thanks"]  # noqa: E731
+    world.bridge.doing = strange
+    world.write(3)
+    _, outcome = world.once(answer_s=0.2)
+    assert (outcome, world.count("pending")) == (Outcome.AWAY, 3)
+    assert "something strange" in caplog.text
+    world.bridge.doing = world.bridge.take
+    world.once()
+    world.check(3)
 
 
 # -- relays that die, and several of them
@@ -486,6 +510,35 @@ def test_lease_of_a_killed_relay_ends(world: World) -> None:
     with world.relaying():
         world.bridge.wait_for(lambda: len(world.bridge.journal) == 2)
     assert time.monotonic() - killed_at < LEASE_S + SLACK_S
+
+
+def test_followed_while_it_was_held_up(tmp_path: Path) -> None:
+    """A relay that was stopped in mid-batch for longer than its lease sends nothing more of what it had read, when another one has
+    followed: by then the bridge may no longer know the repetitions."""
+    url = f"sqlite:///{tmp_path}/application.sqlite"
+    engine = create_engine(url)
+    Base.metadata.create_all(engine)
+    asked, answer = threading.Event(), threading.Event()
+
+    def judge(_message: Message) -> str:
+        asked.set()
+        assert answer.wait(LIMIT_S)
+        return ""
+
+    with FakeBridge() as bridge:
+        world = World(url, engine, bridge)
+        bridge.doing = bridge.judged(judge)
+        world.write(10, forms=10)
+        with world.relaying(window=1, answer_s=LIMIT_S) as relay:
+            assert asked.wait(LIMIT_S)
+            held_up: Any = relay._database
+            with engine.begin() as connection:
+                connection.execute(text("UPDATE formlock_outbox_lease SET holder = 'another', until_ms = 9999999999999"))
+            held_up._renew_at = float("-inf")
+            answer.set()
+            until(lambda: relay._said is Outcome.FOLLOWS)
+        assert (bridge.seen, relay.sent, world.count("pending")) == (1, 1, 9)
+    engine.dispose()
 
 
 def test_database_that_goes_away(world: World, caplog: pytest.LogCaptureFixture) -> None:

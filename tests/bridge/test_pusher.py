@@ -288,6 +288,13 @@ def test_threads_nobody_there(address: str) -> None:
         assert pusher.dropped == 51
 
 
+def test_behind_a_thread_that_hangs(address: str) -> None:
+    """U39: a push waits no longer than its time-out for another thread that is sending, and that one counts against it."""
+    with Pusher(address, timeout_ms=100) as pusher, pusher._line.lock:
+        assert not pusher.push(FORM)
+        assert pusher.dropped == 1
+
+
 def _child(pusher: Pusher) -> None:
     assert not pusher.push(FORM, representation="x" * MAX_BYTES)
     pusher.push(FORM, source="child")

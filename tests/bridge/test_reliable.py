@@ -8,6 +8,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -411,11 +412,17 @@ def test_strange_answers(answer: bytes) -> None:
 def test_never_raises(pusher: ReliablePusher, bridge: FakeBridge, caplog: pytest.LogCaptureFixture) -> None:
     """Whatever is wrong with an update or the address, the caller's request goes on; the log says what it was."""
     bridge.start()
+
+    class Broken:
+        def __str__(self) -> str:
+            raise RuntimeError("no name")
+
     endless: dict[str, Any] = {}
     endless["a"] = endless
     wrong: list[dict[str, Any]] = [
         {"change_set": {"a": [None, float("nan")]}},
         {"change_set": {"a": [None, "\ud800"]}},
+        {"change_set": {"a": [None, Broken()]}},
         {"representation": endless},
         {"representation": "x" * MAX_BYTES},
         {"id": "x" * 201},
@@ -534,6 +541,86 @@ def test_no_folder(address: str, tmp_path: Path, bridge: FakeBridge, caplog: pyt
         bridge.stop()
         until(lambda: pusher.push(FORM) is Outcome.DROPPED)
         assert "No such file" in caplog.text
+
+
+def test_no_room_at_the_commit(address: str, spool: Path, bridge: FakeBridge, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An update that can't be written is the bridge's directly where it is there, also when the disk says so as late as in the
+    commit: its answer is heard."""
+    bridge.start()
+    # It can't be found out in time whether something waits: so it is to go by the spool.
+    monkeypatch.setattr(Spool, "holds", lambda _self, _form: None)
+    monkeypatch.setattr(Spool, "_writing", failing_commit(Spool._writing))
+    with patient(address, spool) as pusher:
+        pusher.start()
+        until(lambda: pusher._office._line is not None and pusher._office._line.up is True)
+        assert pusher.push(FORM, version=1) is Outcome.ACKNOWLEDGED
+        assert (pusher.acknowledged, pusher.dropped, pusher.waiting) == (1, 0, 0)
+    assert versions(bridge) == [1]
+
+
+def failing_commit(original: Any) -> Any:
+    @contextmanager
+    def writing(self: Spool, *, durable: bool) -> Iterator[sqlite3.Connection]:
+        with original(self, durable=durable) as writer:
+            yield writer
+            raise sqlite3.OperationalError("disk I/O error")
+
+    return writing
+
+
+def test_last_resort_overtakes_nothing(address: str, spool: Path, bridge: FakeBridge) -> None:
+    """With a full spool the bridge is not asked directly about a form of which something waits: that would come too late then."""
+    with patient(address, spool, bounds=Bounds(max_messages=1)) as pusher:
+        assert pusher.push(FORM, version=1) is Outcome.SPOOLED
+        bridge.doing = lambda message: bridge.busy(message) if message["version"] == 1 else bridge.take(message)
+        bridge.start()
+        until(lambda: bridge.seen > 0)
+        assert pusher.push(FORM, version=2) is Outcome.DROPPED
+        assert versions(bridge) == []
+        bridge.doing = bridge.take
+        assert pusher.flush(WITHIN_S)
+    assert versions(bridge) == [1]
+
+
+def test_written_too_late(address: str, spool: Path, bridge: FakeBridge, monkeypatch: pytest.MonkeyPatch) -> None:
+    """U39: a disk that hangs holds up a request for its time-out. What was then said to be lost does not come after all, when newer
+    updates of its form have gone directly."""
+    writing, hung = threading.Event(), threading.Event()
+    original = Spool._add
+
+    def hang(self: Spool, writer: sqlite3.Connection, letters: Any) -> Any:
+        added = original(self, writer, letters)
+        writing.set()
+        assert hung.wait(WITHIN_S)
+        return added
+
+    monkeypatch.setattr(Spool, "_add", hang)
+    with patient(address, spool, timeout_ms=round(SHORT_S * 1_000)) as pusher:
+        began = time.monotonic()
+        assert pusher.push(FORM, version=1) is Outcome.DROPPED
+        assert time.monotonic() - began < SHORT_S + SLACK_S
+        assert writing.is_set()
+        bridge.start()
+        until(lambda: pusher._office._line is not None and pusher._office._line.up is True)
+        assert pusher.push(FORM, version=2) is Outcome.ACKNOWLEDGED
+        hung.set()
+        assert pusher.push(FORM, version=3)
+        until(lambda: versions(bridge)[-1] == 3)
+        assert pusher.flush(WITHIN_S)
+    assert versions(bridge) == [2, 3]
+
+
+def test_unknown_is_not_free(pusher: ReliablePusher, bridge: FakeBridge, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where it can't be found out whether something waits, an update goes by the spool, and from there at once, not only with the
+    next look at what others have left."""
+    monkeypatch.setattr("formlock_push.keeper.LOOK_IDLE_S", 3_600.0)
+    monkeypatch.setattr(Spool, "holds", lambda _self, _form: None)
+    bridge.start()
+    pusher.start()
+    until(lambda: pusher._office._line is not None and pusher._office._line.up is True)
+    assert pusher.push(FORM, version=1) is Outcome.SPOOLED
+    assert pusher.flush(WITHIN_S)
+    assert versions(bridge) == [1]
 
 
 def test_private(pusher: ReliablePusher, spool: Path) -> None:
