@@ -78,7 +78,7 @@ def test_two_people_one_form(page_as: Visitor, application: str) -> None:
 
 
 def test_its_pages(page_as: Visitor, application: str, looks: Looks) -> None:
-    """U26: what a newcomer makes is sound from the start: nothing is found wrong in its pages, free, edited, and edited by another."""
+    """U26: what a newcomer makes is sound from the start: nothing is found wrong in a page that is free, edited, or locked."""
     start = page_as.watch(page_as.context().new_page())
     start.page.route("**/favicon.ico", lambda route: route.fulfill(status=204))
     start.page.goto(application)
