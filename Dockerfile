@@ -30,5 +30,6 @@ COPY .crossbar/router.yaml .crossbar/router.yaml
 COPY web/demo web/demo
 COPY web/formlock/dist web/formlock/dist
 COPY examples/invoices examples/invoices
+COPY tools/run.py tools/run.py
 USER 10001:10001
 CMD ["formlock", "--help"]

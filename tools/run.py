@@ -1,10 +1,11 @@
-"""Starts the node in this terminal, as `make run` does: shows what the node itself says, and at last what to open.
+"""Starts the node in this terminal, as `make run` does: shows what the node itself says, what to open, and that it has ended.
 
     run.py [all]
+    run.py quiet|all OPTIONS      as the router's container does: with options of `crossbar start`, and without what to open
 
 Crossbar tells every step of its own start and every connection: hundreds of lines before anything is ready, and two for each page.
 It has one level for its lines and for ours, so its own options can't tell them apart. `all` shows everything. Warnings and errors go
-another way (the standard error), which is left as it is.
+another way (the standard error), which is shown as it is, but for those that Crossbar always has when it is told to end.
 """
 
 from __future__ import annotations
@@ -12,10 +13,13 @@ from __future__ import annotations
 import os
 import re
 import signal
+import subprocess
 import sys
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from threading import Thread
+from typing import TextIO
 
 CROSSBAR = Path(sys.executable).with_name("crossbar")
 # A line of the log begins so; one that does not goes on with the one before it.
@@ -23,7 +27,16 @@ HEAD = re.compile(r"\S+ \[(?P<process>\w+) +\d+\] (?P<text>.*)")
 # A component of ours says what it did first: `lock.granted form=...`.
 OURS = re.compile(r"[a-z_]+\.[a-z_]+( |$)")
 READY = re.compile(r"formlock\.ready url=(\S+)")
+# What Crossbar warns of at every end that was asked for, though nothing is wrong.
+USUAL_AT_THE_END = re.compile(
+    r"Controller received SIGINT"
+    r"|Native worker received SIGTERM"
+    r"|session closed with reason wamp\.close\.transport_lost"
+    r"|Lost connection to component '[\w-]+' uncleanly"
+    r"|cannot detach session \"\d+\": session not currently attached"
+)
 LAST_LINES = 40
+TO_END = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 BEGIN = "Starting, which takes ten to twenty seconds. `make run LOG=all` shows everything that Crossbar says meanwhile."
 OPEN = """
@@ -32,16 +45,22 @@ OPEN = """
 
   Ctrl+C ends it.
 """
-ENDED = "The node ended before it was ready. Its last lines:"
+NOT_READY = "The node ended before it was ready. Its last lines:"
+NOT_WELL = "The node did not end well. Its last lines:"
+ENDED = "The node has ended. What it knows is kept for its next start."
 
 
 class Screen:
     """What of the log is shown. Pure."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, opens: bool = True) -> None:
+        """`opens`: whether it is said what to open."""
         self.ready = False
+        self.told = False
         self.hidden: deque[str] = deque(maxlen=LAST_LINES)
+        self._opens = opens
         self._shows = False
+        self._warns = True
 
     def lines(self, line: str) -> Iterator[str]:
         """What one line of the log adds, without line feeds."""
@@ -55,46 +74,90 @@ class Screen:
         ready = READY.match(head["text"]) if head is not None else None
         if ready is not None:
             self.ready = True
-            yield OPEN.format(url=ready[1])
+            if self._opens:
+                yield OPEN.format(url=ready[1])
+
+    def warnings(self, line: str) -> Iterator[str]:
+        """What one line of the standard error adds: all but what is usual once the node was told to end. What was interrupted in
+        the middle of its start has only that to tell."""
+        head = HEAD.fullmatch(line)
+        if self.told and not self.ready:
+            self._warns = False
+        elif head is not None:
+            self._warns = not (self.told and USUAL_AT_THE_END.match(head["text"]))
+        if self._warns:
+            yield line
+        else:
+            self.hidden.append(line)
+
+    def last(self, status: int) -> Iterator[str]:
+        """What is said when the node has ended with that status."""
+        if status == 0 if self.ready else self.told:
+            yield ENDED
+        else:
+            yield NOT_WELL if self.ready else NOT_READY
+            yield from self.hidden
 
 
-def show(log: int) -> None:
-    """Until nobody writes any more."""
-    # Ctrl+C is for the node; what it still says is shown.
-    told: list[int] = []
-    signal.signal(signal.SIGINT, lambda number, _: told.append(number))
-    screen = Screen()
-    say(BEGIN)
-    with open(log, encoding="utf-8", errors="replace", newline="\n") as lines:
-        for line in lines:
-            for shown in screen.lines(line.rstrip("\n")):
-                say(shown)
-    if not screen.ready and not told:
-        say(ENDED, *screen.hidden)
+def run(command: list[str], screen: Screen) -> int:
+    """Runs the node until it ends. Its exit status, as a shell says it."""
+    # Else lines would come a block at a time.
+    environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
+    node = subprocess.Popen(  # noqa: S603 (it is what we were told to run)
+        command, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        text=True, encoding="utf-8", errors="replace", process_group=0 if in_terminal() else None,
+    )  # fmt: skip
+
+    def told(_: int, __: object) -> None:
+        # Another signal than SIGINT is a failure to Crossbar. Who asks again does not want to wait.
+        node.send_signal(signal.SIGKILL if screen.told else signal.SIGINT)
+        screen.told = True
+
+    for number in TO_END:
+        signal.signal(number, told)
+    ways = ((node.stdout, screen.lines, sys.stdout), (node.stderr, screen.warnings, sys.stderr))
+    readers = [Thread(target=show, args=way) for way in ways]
+    for reader in readers:
+        reader.start()
+    # Until nobody writes any more.
+    for reader in readers:
+        reader.join()
+    status = node.wait()
+    say(screen.last(status), sys.stdout)
+    return status if status >= 0 else 128 - status
 
 
-def say(*lines: str) -> None:
+def show(log: TextIO, lines: Callable[[str], Iterable[str]], where: TextIO) -> None:
+    """Until the log ends."""
+    for line in log:
+        say(lines(line.rstrip("\n")), where)
+
+
+def say(lines: Iterable[str], where: TextIO) -> None:
     """At once."""
-    sys.stdout.writelines(f"{line}\n" for line in lines)
-    sys.stdout.flush()
+    where.writelines(f"{line}\n" for line in lines)
+    where.flush()
 
 
-def main(arguments: list[str]) -> None:
-    """This process becomes the node, so that signals and the exit status are its own; a child of it reads what it says."""
-    command = [str(CROSSBAR), "start"]
-    if arguments != ["all"]:
-        # Else lines would come a block at a time.
-        os.environ["PYTHONUNBUFFERED"] = "1"
-        log, end = os.pipe()
-        if os.fork() == 0:
-            os.close(end)
-            show(log)
-            return
-        os.dup2(end, sys.stdout.fileno())
-        os.close(log)
-        os.close(end)
-    os.execv(command[0], command)  # noqa: S606 (there is no shell in it)
+def in_terminal() -> bool:
+    """Whether Ctrl+C reaches us from a terminal, and with us all that is in our group: the node would get it twice."""
+    try:
+        with open("/dev/tty", "rb") as terminal:
+            return os.tcgetpgrp(terminal.fileno()) == os.getpgrp()
+    except OSError:
+        return False
+
+
+def main(arguments: list[str]) -> int:
+    """The exit status is the node's."""
+    log, options = (arguments[0] if arguments else ""), arguments[1:]
+    command = [str(CROSSBAR), "start", *options]
+    if log == "all":
+        os.execv(command[0], command)  # noqa: S606 (there is no shell in it)
+    if not options:
+        say([BEGIN], sys.stdout)
+    return run(command, Screen(opens=not options))
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    sys.exit(main(sys.argv[1:]))

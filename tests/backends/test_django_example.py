@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import http.client
 import json
-import os
 import re
-import subprocess
-import sys
 import time
 import urllib.error
 import urllib.parse
@@ -22,12 +18,10 @@ import zmq
 
 from formlock.model import Owner
 from formlock.receipts import Signer
-from tests.support.node import ROOT, free_port
+from tests.support.shop import WITHIN_S, Shop
 
-PROJECT = ROOT / "examples" / "django"
 KEY = "k" * 43
 FORM = "com.example.form.invoice.42"
-WITHIN_S = 30.0
 
 
 class Browser:
@@ -76,58 +70,16 @@ class Browser:
         return self.post("/invoices/42/save", **{**typed, **kept, **proof, **fields})
 
 
-class Site:
-    """The project, served by Django's own server."""
+class Site(Shop):
+    """The project beside a bridge of the test's own."""
 
     def __init__(self, folder: Path, outbox: bool) -> None:
         self.bridge: zmq.Socket[bytes] = zmq.Context.instance().socket(zmq.PULL)
         port = self.bridge.bind_to_random_port("tcp://127.0.0.1")
         key = folder / "receipts"
         key.write_text(KEY)
-        self.environment = {
-            **os.environ,
-            "PYTHONPATH": str(ROOT / "bridge"),
-            "FORMLOCK_PUSH": f"tcp://127.0.0.1:{port}",
-            "FORMLOCK_RECEIPT_KEY_FILE": str(key),
-            "SHOP_DATABASE": str(folder / "shop.sqlite"),
-            "SHOP_OUTBOX": "1" if outbox else "",
-        }
-        self.manage("migrate", "-v", "0")
-        self.manage("seed")
-        number = free_port()
-        self.url = f"http://127.0.0.1:{number}"
-        command = [sys.executable, "manage.py", "runserver", "--noreload", "--insecure", f"127.0.0.1:{number}"]
-        self._server = subprocess.Popen(
-            [word for word in command if word != "--insecure"],
-            cwd=PROJECT,
-            env=self.environment,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        limit = time.monotonic() + WITHIN_S
-        while True:
-            try:
-                connection = http.client.HTTPConnection("127.0.0.1", number, timeout=1)
-                connection.request("GET", "/login")
-                connection.getresponse().read()
-                return
-            except OSError:
-                assert self._server.poll() is None, "the server has ended"
-                assert time.monotonic() < limit
-                time.sleep(0.05)
-
-    def manage(self, *words: str) -> str:
-        done = subprocess.run(
-            [sys.executable, "manage.py", *words],
-            cwd=PROJECT,
-            env=self.environment,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=WITHIN_S,
-        )
-        assert done.returncode == 0, done.stderr
-        return done.stdout
+        variables = {"FORMLOCK_PUSH": f"tcp://127.0.0.1:{port}", "FORMLOCK_RECEIPT_KEY_FILE": str(key)}
+        super().__init__(folder, {**variables, "SHOP_OUTBOX": "1" if outbox else ""})
 
     def pushed(self) -> dict[str, Any]:
         """The next message that has come."""
@@ -136,8 +88,7 @@ class Site:
         return message
 
     def close(self) -> None:
-        self._server.terminate()
-        self._server.wait(WITHIN_S)
+        super().close()
         self.bridge.close(0)
 
 

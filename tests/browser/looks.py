@@ -10,12 +10,15 @@ from playwright.sync_api import Page
 
 from tests.support.node import ROOT
 
+OUTSIDE = ROOT / "tests/browser/outside.js"
 AXE = ROOT / "web/formlock/node_modules/axe-core/axe.min.js"
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
 WIDTHS = (1280, 390)
 # What is left of 1280 pixels when a page is shown at 200 % and at 400 %.
 ENLARGED = (640, 320)
+# A telephone's width, and that of the narrowest there is.
+NARROW = (390, 320)
 
 
 def found(page: Page) -> list[dict[str, Any]]:
@@ -27,6 +30,12 @@ def found(page: Page) -> list[dict[str, Any]]:
         RULES,
     )
     return violations
+
+
+def outside(page: Page) -> list[str]:
+    """What of banners sticks out, is cut or lies over something else."""
+    wrong: list[str] = page.evaluate(OUTSIDE.read_text(encoding="utf-8"))
+    return wrong
 
 
 @dataclass

@@ -131,10 +131,10 @@ def test_one_notice_at_a_time(page_as: Visitor, form: str) -> None:
 @pytest.mark.parametrize(
     ("language", "free", "locked", "wait"),
     [
-        ("de", "Niemand bearbeitet.", "Ann bearbeitet.", "Anstellen"),
-        ("fr", "Personne ne modifie.", "Ann modifie.", "Attendre mon tour"),
+        ("de", "Niemand bearbeitet dies gerade.", "Ann bearbeitet dies gerade.", "Auf Freigabe warten"),
+        ("fr", "Personne n’est en train de modifier.", "Ann est en train de modifier.", "Attendre mon tour"),
         ("es-MX", "Nadie está editando.", "Ann está editando.", "Esperar mi turno"),
-        ("pl", "Nikt nie edytuje.", "Ann edytuje.", "Czekaj na moją kolej"),
+        ("pl", "Nikt teraz nie edytuje.", "Ann teraz edytuje.", "Czekaj na moją kolej"),
     ],
 )
 def test_it_speaks_the_pages_language(page_as: Visitor, form: str, language: str, free: str, locked: str, wait: str) -> None:

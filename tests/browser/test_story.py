@@ -170,7 +170,7 @@ def test_handed_over(patiently: Visitor, form: str) -> None:
     says(bob, "The customer is on the phone")
     ann.sees("mine", "Bob Novak is taking over.")
     expect(ann.banner).to_contain_text("“The customer is on the phone”")
-    expect(ann.banner).to_contain_text("Your text is being brought into safety.")
+    expect(ann.banner).to_contain_text("Your text is being kept safe.")
     assert ann.page.evaluate("window.told") == "half a sentence"
     assert int(ann.token) == first
     assert bob.tell("return (await lock.status(), lock.state.snapshot.holder.user)") == "ann"

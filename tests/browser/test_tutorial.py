@@ -9,6 +9,7 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.browser.conftest import Tab, Visitor
+from tests.browser.looks import Looks
 from tests.browser.shown import started
 from tests.docs.markdown import blocks
 from tests.docs.test_examples import with_addresses
@@ -74,6 +75,21 @@ def test_two_people_one_form(page_as: Visitor, application: str) -> None:
     bob.sees("free")
     bob.press("Edit")
     bob.sees("mine")
+
+
+def test_its_pages(page_as: Visitor, application: str, looks: Looks) -> None:
+    """U26: what a newcomer makes is sound from the start: nothing is found wrong in a page that is free, edited, or locked."""
+    start = page_as.watch(page_as.context().new_page())
+    start.page.route("**/favicon.ico", lambda route: route.fulfill(status=204))
+    start.page.goto(application)
+    looks.at(start.page, "tutorial-start")
+    ann, bob = opened(page_as, application, "Ann"), opened(page_as, application, "Bob")
+    ann.sees("free")
+    looks.at(ann.page, "tutorial-free")
+    ann.lock()
+    bob.sees("locked", "Active now")
+    looks.at(ann.page, "tutorial-mine")
+    looks.at(bob.page, "tutorial-locked")
 
 
 def test_lines_that_are_added() -> None:

@@ -12,6 +12,7 @@ from urllib.parse import urlencode
 
 import pytest
 import pytest_twisted
+from tools.run import ENDED
 from twisted.internet.threads import deferToThread
 
 from tests.support.client import joined
@@ -149,6 +150,11 @@ def test_only_what_it_must_is_written(composition: Composition) -> None:
 def test_it_ends_when_it_is_told_to(composition: Composition) -> None:
     """`docker compose stop`: each service ends with 0 by its own stop signal within the engine's ten seconds."""
     assert composition.services["router"].stop_signal == signal.SIGINT
+    assert "formlock.ready" in composition.services["router"].log()
     codes = {name: service.stop() for name, service in reversed(composition.services.items()) if service.process is not None}
     assert codes == dict.fromkeys(composition.services, 0)
     assert "Traceback" not in "".join(service.log() for service in composition.services.values())
+    # Of Crossbar's own hundreds of lines none; and the end is one line.
+    router = composition.services["router"].log()
+    assert "crossbar" not in router.lower(), router
+    assert router.endswith(f"{ENDED}\n")

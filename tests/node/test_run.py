@@ -1,17 +1,21 @@
-"""`make run`'s own program with a real node: a screen of lines that ends with what to open, and the node's own end."""
+"""`make run`'s own program with a real node: a screen of lines that ends with what to open, and an end of one line."""
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from tools.run import ENDED
 
 from tests.support.node import ROOT, START_WITHIN_S, STOP_WITHIN_S, Node
 
 pytestmark = pytest.mark.node
+
+IN_TERMINAL = "import os, sys; os.login_tty(int(sys.argv[1])); os.execv(sys.argv[2], sys.argv[2:])"
 
 
 def started(node: Node, *arguments: str) -> subprocess.Popen[str]:
@@ -38,8 +42,32 @@ def test_the_last_lines_say_what_to_open(tmp_path: Path) -> None:
         assert "closed" not in text
         # As a terminal does it: to all that run there.
         process.send_signal(signal.SIGINT)
-        process.communicate(timeout=STOP_WITHIN_S)
+        said, _ = process.communicate(timeout=STOP_WITHIN_S)
         assert process.returncode == 0
+        assert said == f"{ENDED}\n"
+
+
+def test_ctrl_c_in_a_terminal(tmp_path: Path) -> None:
+    """The key reaches all that runs in the terminal, and the node once; what is seen after it is one line."""
+    node = Node(tmp_path)
+    screen, inside = os.openpty()
+    command = [sys.executable, "-c", IN_TERMINAL, str(inside), sys.executable, str(ROOT / "tools/run.py")]
+    with subprocess.Popen(command, cwd=node.folder.parent, pass_fds=[inside]) as process:
+        os.close(inside)
+        read_until(screen, "Ctrl+C ends it.")
+        os.write(screen, b"\x03")
+        # The terminal itself shows the key.
+        assert read_until(screen, ENDED).replace("^C", "").split() == ENDED.split()
+        assert process.wait(STOP_WITHIN_S) == 0
+    os.close(screen)
+
+
+def read_until(screen: int, text: str) -> str:
+    """What a terminal shows, up to the text and what comes with it."""
+    seen = ""
+    while text not in seen:
+        seen += os.read(screen, 65536).decode()
+    return seen
 
 
 def test_a_node_that_can_not_start(tmp_path: Path) -> None:

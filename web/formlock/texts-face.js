@@ -2,17 +2,17 @@
 
 export const TEXTS = {
   /** @param {string} who @param {string} when */
-  editingSince: (who, when) => `${who} is editing since ${when}.`,
+  editingSince: (who, when) => `${who} is editing since ${stop(when)}`,
   startedNow: 'Started just now.',
   /** @param {string} minutes */
   started: (minutes) => `Started ${minutes} ago.`,
   /** @param {number} count @param {string} who */
   others: (who, count) => (count === 1 ? `${who} and one other are editing.` : `${who} and ${count} others are editing.`),
   /** @param {string} who */
-  machine: (who) => `${who} is working on this by itself.`,
+  machine: (who) => `${who} is working on this automatically.`,
   activeNow: 'Active now.',
   /** @param {string} time */
-  away: (time) => `Away for ${time}.`,
+  away: (time) => `Away for ${stop(time)}`,
   /** @param {string} who @param {string} time */
   needsIt: (who, time) => `${who} needs it for ${time} more.`,
   /** @param {string} who */
@@ -28,31 +28,31 @@ export const TEXTS = {
   place: (place) => `You are ${ordinal(place)} in line.`,
   turnPassed: 'It was your turn, but nobody was here. You can wait again.',
   /** @param {string} time */
-  answerIn: (time) => `Without an answer it is free in ${time}.`,
+  answerIn: (time) => `If nobody answers, it is free in ${stop(time)}`,
   /** @param {string} who */
-  asked: (who) => `You have asked ${who}.`,
+  asked: (who) => `You have asked ${stop(who)}`,
 
   /** @param {string} who */
   asks: (who) => `${who} would like to edit.`,
   /** @param {string} who @param {number} count */
   askMany: (who, count) => (count === 1 ? `${who} and one other would like to edit.` : `${who} and ${count} others would like to edit.`),
   /** @param {string} time */
-  goesIn: (time) => `If you say nothing, it is theirs in ${time}.`,
+  goesIn: (time) => `If you say nothing, it is theirs in ${stop(time)}`,
   /** @param {string} who */
   takesOver: (who) => `${who} is taking over.`,
   /** @param {string} time */
-  takesIn: (time) => `In ${time}. Your text is being brought into safety.`,
+  takesIn: (time) => `In ${stop(time)} Your text is being kept safe.`,
   /** @param {string} time */
   endsIn: (time) => `Your lock ends in ${time}: save before that.`,
 
   /** @param {string} who @param {string} when */
-  tookOver: (who, when) => `${who} took over at ${when}.`,
+  tookOver: (who, when) => `${who} took over ${/^\d+:/.test(when) ? 'at' : 'on'} ${stop(when)}`,
   tookSelf: 'You went on in another tab.',
   interrupted: 'Your lock ended while the connection was interrupted.',
-  tooLong: 'Your lock ended because its longest time was over.',
+  tooLong: 'Your lock ended because the longest time allowed was over.',
   idle: 'Your lock ended because nothing was typed for a while.',
   answered: 'The form was given to somebody who asked for it.',
-  nothingLost: 'Nothing of yours was unsaved.',
+  nothingLost: 'You had no unsaved changes.',
 
   wait: 'Wait for my turn',
   leave: 'Leave the line',
@@ -88,7 +88,9 @@ export class Numbers {
   /** A span of time as people say it: seconds below a minute, then whole minutes, then hours. @param {number} ms */
   span(ms) {
     const [unit, size] = ms < 60_000 ? ['second', 1000] : ms < 3_600_000 ? ['minute', 60_000] : ['hour', 3_600_000];
-    return new Intl.NumberFormat(this.tag, { style: 'unit', unit: String(unit), unitDisplay: unit === 'hour' ? 'long' : 'short' }).format(Math.max(0, Math.round(ms / Number(size))));
+    // Hours are written out, but not in Polish: there the word would have to change with what stands before it.
+    const whole = unit === 'hour' && !/^pl/i.test(this.tag);
+    return new Intl.NumberFormat(this.tag, { style: 'unit', unit: String(unit), unitDisplay: whole ? 'long' : 'short' }).format(Math.max(0, Math.round(ms / Number(size))));
   }
 
   /** A time of day, with its day if that is another one. @param {number} then @param {number} wall now */
@@ -96,6 +98,11 @@ export class Numbers {
     const today = new Date(then).toDateString() === new Date(wall).toDateString();
     return new Intl.DateTimeFormat(this.tag, { ...(today ? {} : { day: 'numeric', month: 'short' }), hour: '2-digit', minute: '2-digit' }).format(then);
   }
+}
+
+/** The end of a sentence: a time or a name may end with a full stop of its own, as in 10:02 a.m. @param {string} what */
+function stop(what) {
+  return what.endsWith('.') ? what : `${what}.`;
 }
 
 const ORDINALS = new Intl.PluralRules('en', { type: 'ordinal' });

@@ -88,7 +88,7 @@ for (const language of ['de', 'es', 'fr', 'pl']) {
       assert.deepEqual(Object.keys(theirs).sort(), Object.keys(ours).sort());
       for (const [name, text] of Object.entries(theirs)) {
         assert.equal(typeof text, typeof ours[name], name);
-        const said = typeof text === 'function' ? text('Ann', 5) : text;
+        const said = typeof text === 'function' ? text('Ann', '5') : text;
         assert.equal(typeof said, 'string', name);
         assert.doesNotMatch(said, /undefined|\[object|!/, name);
       }
@@ -106,6 +106,40 @@ test('numbers and times follow the language (U31)', async () => {
   assert.equal(FACE.place(2), 'You are 2nd in line.');
   assert.equal(FACE.place(3), 'You are 3rd in line.');
   assert.equal(FACE.place(11), 'You are 11th in line.');
+});
+
+test('a time of another day is said with its day, as the language has it (U4, U31)', async () => {
+  const lost = { holder: null, cause: 'takeover', by: { user: 'eva', name: 'Eva Lind' }, reason: null, token: 1, at: 0 };
+  for (const [language, today, before] of [
+    ['en', 'took over at 12:00', 'took over on Feb 27, 12:00'],
+    ['de', 'hat um 12:00 übernommen', 'hat am 27. Feb., 12:00 übernommen'],
+    ['es', 'tomó el control a las 12:00', 'tomó el control el 27 feb, 12:00'],
+    ['fr', 'a pris la main à 12:00', 'a pris la main le 27 févr., 12:00'],
+    ['fr-CA', 'a pris la main à 12 h 00', 'a pris la main le 27 févr., 12 h 00'],
+    ['pl', 'edytuje od 12:00 po przejęciu', 'edytuje od 27 lut, 12:00 po przejęciu'],
+  ]) {
+    const texts = language === 'en' ? {} : (await import(`../texts/${language.slice(0, 2)}.js`)).default;
+    const said = (at) => shown({ name: 'lost', snapshot: HELD, lost: { ...lost, at } }, { tag: language, texts }).text.replace(/\s/g, ' ');
+    assert.ok(said(0).startsWith(`Eva Lind ${today}`), said(0));
+    assert.ok(said(-24 * HOUR).startsWith(`Eva Lind ${before}`), said(-24 * HOUR));
+  }
+  const { default: spanish } = await import('../texts/es.js');
+  assert.equal(spanish.tookOver('Eva', '1:05'), 'Eva tomó el control a la 1:05.');
+});
+
+test('a time and a name stand in a sentence of any language, with a full stop of their own too (U31)', async () => {
+  for (const language of ['en', 'de', 'es', 'fr', 'pl']) {
+    const texts = language === 'en' ? ENGLISH : (await import(`../texts/${language}.js`)).default;
+    for (const [name, text] of Object.entries(texts)) {
+      if (typeof text === 'function' && name !== 'place') assert.doesNotMatch(text('5 Min.', '10:02 a.m.'), /\.\./, `${language} ${name}`);
+    }
+  }
+  for (const [language, minutes, hours] of [['de', 'Abwesend seit 6 Min.', 'Abwesend seit 2 Stunden.'], ['pl', 'Brak aktywności od 6 min.', 'Brak aktywności od 2 godz.']]) {
+    const { default: texts } = await import(`../texts/${language}.js`);
+    const away = (idle_ms) => shown({ name: 'locked', snapshot: { ...HELD, idle_ms } }, { tag: language, texts }).more.replace(/\s/g, ' ');
+    assert.equal(away(6 * 60_000), minutes);
+    assert.equal(away(2 * HOUR), hours);
+  }
 });
 
 test('after a loss: who has the form now is said, not who had it next (U18, U19)', () => {
