@@ -118,7 +118,7 @@ class Server:
                 self.heard[form.record, decision.reply.token] = self.world.clock.now()
                 self.world.truth.promised(form, command, decision.reply)
             elif isinstance(decision.reply, Freed):
-                self.world.truth.freed(command, decision.state)
+                self.world.truth.freed(command, session, decision.state)
             answers.append((form, decision.reply, decision.state))
         self.world.note("server", "answers", call, [decision.reply for decision in decisions])
         self.world.router.say(self, session, Replied(call.number, tuple(answers)))
