@@ -431,7 +431,7 @@ def _session_lost(case: _Case, command: SessionLost) -> Reply:
 
 def _detach(case: _Case, lease: Lease, since: int, heard: int) -> None:
     """HELD to GRACE; an owner that can't come back (it named no tab) or has not come yet is released instead. `heard`: its page may
-    have had a sign of life answered until then, and may not know yet that its line is dead (docs/adr/0022)."""
+    have had a sign of life answered until then, and may not know yet that its line is dead (docs/explanation/browser-truth.md)."""
     if lease.unclaimed:
         _release(case, lease, "unclaimed")
     elif _ends_with_session(lease.owner):

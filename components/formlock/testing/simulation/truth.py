@@ -333,7 +333,8 @@ class Truth:
         messages = line.under_way if line is not None else []
         news = any(grant.token not in _tokens(message, granting.form.record) for message in messages)
         deaf_since = page.deaf_since if line is None else line.deaf_since
-        if granting.cause in FORCED:
+        # What a program without a tab has ends with its session, or an unanswered probe: it is told, and has no grace.
+        if granting.cause in FORCED or (granting.cause == "session_lost" and not page.tab):
             if news:
                 return "the news is under way"
             if deaf_since is not None and now - deaf_since <= policy.silence_ms:
@@ -345,8 +346,6 @@ class Truth:
             notice_ms = policy.renew_ms + LIMIT_MS + 2 * TICK_MS + PAUSE_MS
             if granting.end_rev not in told and now - granting.ended_at <= notice_ms:
                 return "the service died before it told of a forced end"
-        if granting.cause == "session_lost" and not page.tab and deaf_since is not None and now - deaf_since <= policy.silence_ms:
-            return "its session was its tab, on a dead line"
         return None
 
     # -- what the service has
