@@ -549,7 +549,7 @@ def test_many_holds_over_a_line_that_breaks(router: FakeRouter, service: Service
 def test_the_session_alone(router: FakeRouter) -> None:
     """A session that is over fails whatever is asked of it, at once."""
     heard: list[Any] = []
-    session = Session.join(router.url, "formlock", {}, 5, lambda *event: heard.append(event), lambda: None)
+    session = Session.join(router.url, "formlock", {}, 5, lambda *event: heard.append(event), lambda: None, lambda: 0)
     waiting = session.calling("com.example.formlock.nobody", {})
     router.cut()
     assert session.over.wait(10)
