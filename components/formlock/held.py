@@ -1,7 +1,7 @@
 """What a script holds: its grants, kept alive by renewals, given up by its own clock before the service does, and lost for good.
 
-Somebody who waits may have a form long before its lease ends: `silence_ms` after the last sign of life that was answered, counted from
-its sending. From then on nothing is believed until it is proved, as in a page (web/formlock/lease.js).
+Somebody who waits may have a form long before its lease ends: `silence_ms` after the last sign of life that was answered, counted
+from its sending. From then on nothing is believed until it is proved, as in a page (web/formlock/lease.js).
 
 Lost is lost: a script whose lock has ended must not go on writing, so nothing here tries to get it back.
 """
@@ -30,8 +30,8 @@ LOOK_S = 0.2
 ENDING = ("cause", "by", "reason", "ended_ms")
 # Between two renewals, however short the lease.
 SHORTEST_MS = 50
-# What an older service, which does not say it, has as `silence_ms`; how often the line is tried in that time; and so long before its end
-# nothing is believed any more: a write that begins right after a check has that much time.
+# What an older service, which does not say it, has as `silence_ms`; how often the line is tried in that time; and so long before its
+# end nothing is believed any more: a write that begins right after a check has that much time.
 SILENCE_MS = 15_000
 SIGNS = 3
 LATE_MS = 1_000
@@ -41,8 +41,8 @@ _log = logging.getLogger("formlock.client")
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """One form, as the service last said. `deadline`: by our clock, counted from when we asked, which is `sent`. `silence_ms`: after so
-    much silence of ours it may be somebody else's."""
+    """One form, as the service last said. `deadline`: by our clock, counted from when we asked, which is `sent`. `silence_ms`: after
+    so much silence of ours it may be somebody else's."""
 
     form: str
     token: int
@@ -160,9 +160,9 @@ class Held:
     def check(self) -> None:
         """Raise Lost when any of the forms is lost, by all that was heard and by the own clock; NotHolder when they were released.
 
-        Call it before every write: it asks nobody, and costs nothing. Only after the line broke or fell silent, or the process stood
-        still, when something may have happened unheard, it waits until the line is mended and the forms are proved, at most for their
-        lease.
+        Call it before every write: it asks nobody, and costs nothing. Only after the line broke or fell silent, or the process
+        stood still, when something may have happened unheard, it waits until the line is mended and the forms are proved, at most
+        for their lease.
         """
         if self._line.stood_still() or (self._silent_ms() >= 0 and self._proved == self.breaks):
             self.doubt()
@@ -287,7 +287,7 @@ class Held:
     # -- inside
 
     def _show_life(self, now: int) -> None:
-        """Try the line in time. The router itself answers, by refusing what no script may call, so its workers have nothing to do."""
+        """Try the line in time. The router itself answers, by refusing what no script may call: its workers have nothing to do."""
         session = self._line.session
         silent_ms, most_ms = self._silent_ms(), self._most_silent_ms()
         if silent_ms >= 0 and self._proved == self.breaks:

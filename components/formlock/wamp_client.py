@@ -72,8 +72,8 @@ class CallFailed(Exception):
 
 
 class Session:
-    """Made by `join`. Any thread may use it. `over` is set when it has ended, by whomever. `alive_at`: when the last request that was
-    answered was sent, by the clock; what has happened to the line since then nobody knows."""
+    """Made by `join`. Any thread may use it. `over` is set when it has ended, by whomever. `alive_at`: when the last request that
+    was answered was sent, by the clock; what has happened to the line since then nobody knows."""
 
     def __init__(self, connection: ClientConnection, heard: Heard, ended: Callable[[], None], clock: Callable[[], int]) -> None:
         self._connection = connection

@@ -1,8 +1,10 @@
 """A page: the rules of web/formlock/lease.js and client.js, with the line, the asks and the sections that they are to have as well.
 
 It counts from the sending of a call and gives up first, by its own clock, which it looks at once a second; in doubt it shuts its
-fields and proves its token; it believes to have lost only when the service says so. When it is left it says so on its line, and twice
-by HTTP: each of these may come late, after one another, after the tab's next page, or never.
+fields and proves its token; it believes to have lost only when the service says so.
+
+When it is left it says so on its line, and twice by HTTP: each of these may come late, in any order, after the tab's next page has
+come, or never.
 """
 
 from __future__ import annotations
