@@ -417,7 +417,8 @@ async def test_a_black_hole_with_somebody_in_line(quick_node: Node, form: str, m
         await bob.event("granted")
         granted_at = time.monotonic()
         assert (await bob.call("lock", form=form, tab="b"))["event"] == "lock"
-        lost = await running.addTimeout(WITHIN_S, reactor)
+        # Until its lease is over, and what it gives back without an answer.
+        lost = await running.addTimeout(3 * WITHIN_S, reactor)
     assert believed[-1] < granted_at
     assert lost.facts["cause"] == "not_renewed"
     await bob.leave()
