@@ -87,7 +87,8 @@ class Client:
         self._clock = clock
         self._holds: set[Held] = set()
         self._lock = threading.Lock()
-        self._line = Line(url, REALM, {"user": user, "name": name or user}, Uris(prefix), self._heard, self._tend, self._broke)
+        authextra = {"user": user, "name": name or user}
+        self._line = Line(url, REALM, authextra, Uris(prefix), self._heard, self._tend, self._broke, clock)
 
     @contextmanager
     def hold(
@@ -221,7 +222,7 @@ class Client:
             try:
                 held.prove()
             except NotActive:
-                # Nobody to ask. Nothing was missed as long as the line is whole; else this waits for a proof while the lease lasts.
+                # Nobody to ask. Nothing was missed as long as the line is alive; else this waits for a proof while the lease lasts.
                 held.check()
 
     def _forget(self, held: Held, topics: Sequence[str]) -> None:

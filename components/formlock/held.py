@@ -1,5 +1,8 @@
 """What a script holds: its grants, kept alive by renewals, given up by its own clock before the service does, and lost for good.
 
+Somebody who waits may have a form long before its lease ends: `silence_ms` after the last sign of life that was answered, counted
+from its sending. From then on nothing is believed until it is proved, as in a page (web/formlock/lease.js).
+
 Lost is lost: a script whose lock has ended must not go on writing, so nothing here tries to get it back.
 """
 
@@ -27,21 +30,29 @@ LOOK_S = 0.2
 ENDING = ("cause", "by", "reason", "ended_ms")
 # Between two renewals, however short the lease.
 SHORTEST_MS = 50
+# What an older service, which does not say it, has as `silence_ms`; how often the line is tried in that time; and so long before its
+# end nothing is believed any more: a write that begins right after a check has that much time.
+SILENCE_MS = 15_000
+SIGNS = 3
+LATE_MS = 1_000
 
 _log = logging.getLogger("formlock.client")
 
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """One form, as the service last said. `deadline`: by our clock, counted from when we asked."""
+    """One form, as the service last said. `deadline`: by our clock, counted from when we asked, which is `sent`. `silence_ms`: after
+    so much silence of ours it may be somebody else's."""
 
     form: str
     token: int
     epoch: str
     rev: int
     receipt: str
+    sent: int
     deadline: int
     renew_at: int
+    silence_ms: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,9 +73,11 @@ def grant(answer: Mapping[str, Any], sent: int) -> Grant:
         epoch=str(answer["epoch"]),
         rev=int(answer["rev"]),
         receipt=str(answer["receipt"]),
+        sent=sent,
         deadline=sent + lease_ms,
         # A lease that is about to end for another reason is short, and may be renewed all the same.
         renew_at=sent + max(SHORTEST_MS, min(renew_ms, lease_ms // 2)),
+        silence_ms=int(answer.get("silence_ms", SILENCE_MS)),
     )
 
 
@@ -91,6 +104,10 @@ class Held:
         """How often events may have been missed."""
         self._proved = 0
         """What `breaks` was when the last proof was asked for."""
+        self._heard = 0
+        """When the last sign of life that was answered was sent."""
+        self._probed: int | None = None
+        """When the service has asked for a renewal, and has not got one yet: nothing else is a sign of life then."""
 
     # -- what a script asks
 
@@ -123,8 +140,8 @@ class Held:
 
     @property
     def in_doubt(self) -> bool:
-        """Whether the line broke, or the process stood still, and the forms have not been proved since."""
-        return self._proved < self.breaks
+        """Whether the line broke or is silent, or the process stood still, and the forms have not been proved since."""
+        return self._proved < self.breaks or self._silent_ms() >= 0
 
     @property
     def asked(self) -> tuple[Asker, ...]:
@@ -143,10 +160,11 @@ class Held:
     def check(self) -> None:
         """Raise Lost when any of the forms is lost, by all that was heard and by the own clock; NotHolder when they were released.
 
-        Call it before every write: it asks nobody, and costs nothing. Only after the line broke, or the process stood still, when
-        something may have happened unheard, it waits until the line is mended and the forms are proved, at most for their lease.
+        Call it before every write: it asks nobody, and costs nothing. Only after the line broke or fell silent, or the process
+        stood still, when something may have happened unheard, it waits until the line is mended and the forms are proved, at most
+        for their lease.
         """
-        if self._line.stood_still():
+        if self._line.stood_still() or (self._silent_ms() >= 0 and self._proved == self.breaks):
             self.doubt()
         with self._lock:
             while self._verdict() is None and self.in_doubt:
@@ -207,6 +225,7 @@ class Held:
         with self._lock:
             self._proved = breaks
             self._grants = {held.form: held for held in grants}
+            self._heard = min(held.sent for held in grants)
             self._due = min(held.renew_at for held in grants)
             for form, facts in list(self._last.items()):
                 self._consider(form, facts)
@@ -251,6 +270,7 @@ class Held:
                 self._sent = None
             if self._due is None or self._verdict() is not None:
                 return None
+            self._show_life(now)
             under_way = self._sent is not None and now - self._sent < CALL_WITHIN_S * 1000
             if under_way or (now < self._due and not joined):
                 return max(self._due, now + RETRY_MS) if under_way else self._due
@@ -265,6 +285,29 @@ class Held:
         return self._due
 
     # -- inside
+
+    def _show_life(self, now: int) -> None:
+        """Try the line in time. The router itself answers, by refusing what no script may call: its workers have nothing to do."""
+        session = self._line.session
+        silent_ms, most_ms = self._silent_ms(), self._most_silent_ms()
+        if silent_ms >= 0 and self._proved == self.breaks:
+            self.doubt()
+        elif session is not None and (now - session.alive_at) * SIGNS >= most_ms:
+            session.sign(f"{self._line.uris.prefix}.alive")
+
+    def _most_silent_ms(self) -> int:
+        with self._lock:
+            return min((held.silence_ms for held in self._grants.values()), default=SILENCE_MS)
+
+    def _silent_ms(self) -> int:
+        """For how long the silence has lasted too long; below 0: not yet, or nothing is held."""
+        with self._lock:
+            session = self._line.session
+            if not self._grants:
+                return -1
+            if session is not None and self._probed is None and self._proved == self.breaks:
+                self._heard = max(self._heard, session.alive_at)
+            return self._clock() - (self._heard + self._most_silent_ms() - LATE_MS)
 
     def _answered(self, sent: int, breaks: int, answer: Future[Any]) -> None:
         with self._lock:
@@ -284,6 +327,9 @@ class Held:
                 held = self._grants.get(said["form"])
                 if held is None:
                     continue
+                self._heard = max(self._heard, sent)
+                if self._probed is not None and sent >= self._probed:
+                    self._probed = None
                 if said["event"] == "renewed":
                     new = grant(said, sent)
                     self._grants[held.form] = replace(new, deadline=max(held.deadline, new.deadline))
@@ -297,7 +343,10 @@ class Held:
     def _consider(self, form: str, facts: Mapping[str, Any]) -> None:
         """Whether what is told means that the form is lost, or that it has to be proved now."""
         held = self._grants[form]
-        if facts.get("status") == "probe" or facts.get("epoch") != held.epoch:
+        if facts.get("status") == "probe":
+            self._probed = self._clock()
+            self._soon()
+        elif facts.get("epoch") != held.epoch:
             self._soon()
         elif facts["rev"] > held.rev and (facts.get("state") == "free" or facts.get("token") != held.token):
             if self._mode == "exclusive":

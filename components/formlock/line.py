@@ -66,6 +66,7 @@ class Line:
         heard: Callable[[str, Mapping[str, Any]], None],
         tend: Callable[[bool], float | None],
         broke: Callable[[], None],
+        clock: Callable[[], int] = now_ms,
     ) -> None:
         if not url.startswith(("ws://", "wss://")):
             raise ValueError(f"{url!r} is no address of a WebSocket: it begins with ws:// or wss://")
@@ -76,6 +77,7 @@ class Line:
         self._heard = heard
         self._tend = tend
         self._broke = broke
+        self._clock = clock
         self._beat = now_ms()
         self._changed = threading.Condition()
         self._session: Session | None = None
@@ -219,7 +221,7 @@ class Line:
                 self._idle(next(pauses))
 
     def _join(self) -> Session:
-        session = Session.join(self.url, self._realm, self._authextra, JOIN_WITHIN_S, self._heard, self._ended)
+        session = Session.join(self.url, self._realm, self._authextra, JOIN_WITHIN_S, self._heard, self._ended, self._clock)
         try:
             with self._changed:
                 topics = list(self._topics)

@@ -72,22 +72,33 @@ class CallFailed(Exception):
 
 
 class Session:
-    """Made by `join`. Any thread may use it. `over` is set when it has ended, by whomever."""
+    """Made by `join`. Any thread may use it. `over` is set when it has ended, by whomever. `alive_at`: when the last request that
+    was answered was sent, by the clock; what has happened to the line since then nobody knows."""
 
-    def __init__(self, connection: ClientConnection, heard: Heard, ended: Callable[[], None]) -> None:
+    def __init__(self, connection: ClientConnection, heard: Heard, ended: Callable[[], None], clock: Callable[[], int]) -> None:
         self._connection = connection
+        self._clock = clock
+        self.alive_at = clock()
+        self._signing = False
         self._heard = heard
         self._ended = ended
         self._numbers = itertools.count(1)
         self._lock = threading.Lock()
         self.over = threading.Event()
-        # What was asked, by its number: the answer to come, and for a subscription its topic.
-        self._asked: dict[int, tuple[Kind, Future[Any], str]] = {}
+        # What was asked, by its number: the answer to come, for a subscription its topic, and when it was sent.
+        self._asked: dict[int, tuple[Kind, Future[Any], str, int]] = {}
         self._topics: dict[int, str] = {}
 
     @classmethod
     def join(
-        cls, url: str, realm: str, authextra: Mapping[str, Any], limit_s: float, heard: Heard, ended: Callable[[], None]
+        cls,
+        url: str,
+        realm: str,
+        authextra: Mapping[str, Any],
+        limit_s: float,
+        heard: Heard,
+        ended: Callable[[], None],
+        clock: Callable[[], int],
     ) -> Self:
         """Connect and say hello, within the limit. Raises LineLost or NotLetIn. `ended` is told once, when the session is over."""
         try:
@@ -103,7 +114,7 @@ class Session:
             )
         except (OSError, WebSocketException, ValueError) as error:
             raise LineLost(f"{url}: {error}") from None
-        session = cls(connection, heard, ended)
+        session = cls(connection, heard, ended, clock)
         try:
             session._hello(realm, authextra, limit_s)
         except BaseException:
@@ -133,6 +144,17 @@ class Session:
                 del self._topics[subscription]
         for subscription in found:
             self._ask(Kind.UNSUBSCRIBE, subscription)
+
+    def sign(self, procedure: str) -> None:
+        """Ask for a sign of life, unless one is under way: whatever the answer is, it is one."""
+        with self._lock:
+            if self._signing:
+                return
+            self._signing = True
+        self.calling(procedure, {}).add_done_callback(self._signed)
+
+    def _signed(self, _: Future[Any]) -> None:
+        self._signing = False
 
     def leave(self) -> None:
         """Say goodbye and close. Returns within a second or two, whatever the line is like."""
@@ -167,11 +189,14 @@ class Session:
             if self.over.is_set():
                 answer.set_exception(LineLost("the session has ended"))
                 return answer
-            self._asked[number] = (kind, answer, topic)
+            self._asked[number] = (kind, answer, topic, self._clock())
         try:
             self._send([kind, number, *parts])
         except LineLost as error:
-            self._settle(kind, number, error)
+            with self._lock:
+                self._asked.pop(number, None)
+            if not answer.done():
+                answer.set_exception(error)
         return answer
 
     def _send(self, message: list[Any]) -> None:
@@ -203,8 +228,8 @@ class Session:
                 self._settle(Kind.CALL, number, args[0] if isinstance(args, list) and args else None)
             case [Kind.SUBSCRIBED, int(number), int(subscription)]:
                 with self._lock:
-                    _, _, topic = self._asked.get(number, (Kind.SUBSCRIBE, None, ""))
-                    self._topics[subscription] = topic
+                    asked = self._asked.get(number)
+                    self._topics[subscription] = asked[2] if asked is not None else ""
                 self._settle(Kind.SUBSCRIBE, number, subscription)
             case [Kind.UNSUBSCRIBED, int(number), *_]:
                 self._settle(Kind.UNSUBSCRIBE, number, None)
@@ -220,8 +245,9 @@ class Session:
     def _settle(self, kind: int, number: int, result: Any) -> None:
         with self._lock:
             asked = self._asked.pop(number, None)
-        if asked is None or asked[0] != kind:
-            return
+            if asked is None or asked[0] != kind:
+                return
+            self.alive_at = max(self.alive_at, asked[3])
         if isinstance(result, Exception):
             asked[1].set_exception(result)
         else:
@@ -231,7 +257,7 @@ class Session:
         with self._lock:
             self.over.set()
             asked, self._asked = self._asked, {}
-        for _, answer, _ in asked.values():
+        for _, answer, _, _ in asked.values():
             answer.set_exception(LineLost("the session has ended"))
         self._ended()
         self._connection.close()

@@ -20,9 +20,11 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
 from twisted.internet.threads import deferToThread
 
+from formlock import wamp_client
 from formlock.client import Client, FormLocked, Held, Lost, NotAllowed, hold
 from formlock.line import STOOD_STILL_MS
 from formlock_push.verify import Verifier
+from tests.browser.proxy import Proxy
 from tests.support.client import WITHIN_S, joined
 from tests.support.node import ROOT, Node, without, worker_of
 
@@ -30,7 +32,7 @@ from tests.support.node import ROOT, Node, without, worker_of
 pytestmark = [pytest.mark.node, pytest.mark.timeout(300)]
 
 EDITOR = {"*": ["view", "lock"]}
-PING_S, GRACE_S = 1, 1
+PING_S, GRACE_S = 1, 6
 # For the machine that runs the tests, on top of what is promised. The lease would last for longer.
 SLACK_S = 10
 T = TypeVar("T")
@@ -42,9 +44,10 @@ def quick(config: dict[str, Any]) -> None:
     policy = {
         # Nobody waits for its end: what ends sooner ends for another reason.
         "ttl_ms": 30_000,
-        "renew_ms": 2_000,
+        "renew_ms": 3_000,
         "grace_ms": GRACE_S * 1_000,
-        "contended_grace_ms": GRACE_S * 1_000,
+        "contended_probe_ms": 1_500,
+        "contended_grace_ms": 4_500,
         "reserve_ms": 500,
     }
     worker_of(config, "locks")["components"][0]["extra"]["policy"] = policy
@@ -390,4 +393,38 @@ async def test_a_script_that_was_stopped(quick_node: Node, form: str) -> None:
     finally:
         process.kill()
         process.communicate()
+    await bob.leave()
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_black_hole_with_somebody_in_line(quick_node: Node, form: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """U3, U15: a line that swallows everything, and somebody who waits: the script has its doubts before the other has the form."""
+    # The pings would notice the hole as well, some time or other: here nothing but the silence tells.
+    monkeypatch.setattr(wamp_client, "PING_S", 60)
+    bob = await joined(quick_node.ws_url, "bob")
+    await bob.subscribe(form)
+    believed: list[float] = []
+
+    def script(url: str) -> Lost:
+        try:
+            with hold(form, user="import", url=url) as held:
+                while True:
+                    held.check()
+                    believed.append(time.monotonic())
+                    time.sleep(0.005)
+        except Lost as error:
+            return error
+
+    with Proxy(quick_node.port) as proxy:
+        running = aside(lambda: script(f"ws://127.0.0.1:{proxy.port}/ws"))
+        await bob.event("edit")
+        proxy.hole = True
+        await bob.call("lock", form=form, tab="b", wait=True)
+        await bob.event("granted")
+        granted_at = time.monotonic()
+        assert (await bob.call("lock", form=form, tab="b"))["event"] == "lock"
+        # Until its lease is over, and what it gives back without an answer.
+        lost = await running.addTimeout(3 * WITHIN_S, reactor)
+    assert believed[-1] < granted_at
+    assert lost.facts["cause"] == "not_renewed"
     await bob.leave()

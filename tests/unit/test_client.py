@@ -33,13 +33,14 @@ class Service:
         self.rev = 1
         self.lease_ms = 60_000
         self.renew_ms = 20_000
+        self.silence_ms = 15_000
         self.lost: set[int] = set()
         self.ending: dict[str, Any] = {}
         router.procedures |= {"lock": self.lock, "renew": self.renew, "unlock": self.unlock, "answer": self.unlock}
 
     def yours(self, form: str, token: int, event: str = "lock") -> dict[str, Any]:
         facts = {"event": event, "form": form, "token": token, "epoch": EPOCH, "rev": self.rev, "receipt": f"receipt-{token}"}
-        return {**facts, "lease_ms": self.lease_ms, "renew_ms": self.renew_ms}
+        return {**facts, "lease_ms": self.lease_ms, "renew_ms": self.renew_ms, "silence_ms": self.silence_ms}
 
     def lock(self, facts: dict[str, Any]) -> Any:
         if "forms" in facts:
@@ -203,6 +204,7 @@ def test_a_probe_is_answered_at_once(router: FakeRouter, service: Service) -> No
 def test_gives_up_by_its_own_clock(router: FakeRouter, service: Service, impatient: None) -> None:
     """U7: without an answer the script gives up first: the lease counts from when it asked, by a clock that goes on in sleep."""
     now = [1_000]
+    service.silence_ms = 2 * service.lease_ms
     router.procedures["renew"] = lambda facts: SILENCE
     with (  # noqa: PT012
         Client(router.url, user="import", clock=lambda: now[0]) as client,
@@ -218,6 +220,57 @@ def test_gives_up_by_its_own_clock(router: FakeRouter, service: Service, impatie
         # Lost is lost, whatever comes after.
         router.procedures["renew"] = service.renew
         now[0] -= 10_000
+        held.check()
+
+
+def test_a_silent_line_is_not_believed(router: FakeRouter, service: Service) -> None:
+    """U3: a line that swallows everything looks open. After so much silence the form may be somebody else's, long before the lease
+    ends: from then on, and counted from the sending of what was last answered, a check waits for a proof."""
+    now = [1_000]
+    router.procedures |= {"renew": lambda facts: SILENCE, "alive": lambda facts: SILENCE}
+    with Client(router.url, user="import", clock=lambda: now[0]) as client, client.hold(FORM) as held:
+        now[0] += service.silence_ms - held_module.LATE_MS - 1
+        held.check()
+        assert not held.in_doubt
+        now[0] += 1
+        assert held.in_doubt
+        assert not held.lost
+        checking = threading.Thread(target=held.check)
+        checking.start()
+        router.wait_for(lambda: router.count("renew") >= 1)
+        assert checking.is_alive()
+        router.procedures["renew"] = service.renew
+        # The renewal of before is given up by the same clock, and another one is sent.
+        now[0] += 1_000
+        checking.join(10)
+        assert not checking.is_alive()
+        assert not held.in_doubt
+
+
+def test_a_line_that_gives_signs_of_life_is_believed(router: FakeRouter, service: Service) -> None:
+    """U3: a script tries its line, at no cost to the service, as often as it has to: any answer is a sign of life."""
+    now = [1_000]
+    with Client(router.url, user="import", clock=lambda: now[0]) as client, client.hold(FORM) as held:
+        for _ in range(3):
+            now[0] += service.silence_ms // held_module.SIGNS + 1_000
+            eventually(lambda: router.calls[-1] == ("alive", {}) and client._line.session.alive_at == now[0])  # type: ignore[union-attr]
+        held.check()
+        assert not held.in_doubt
+        assert router.count("renew") == 0
+
+
+def test_behind_a_probe_only_a_renewal_counts(router: FakeRouter, service: Service) -> None:
+    """U3: the service has asked for a renewal, and counts from there; that the router answers is no sign of life for it."""
+    now = [1_000]
+    router.procedures["renew"] = lambda facts: SILENCE
+    with Client(router.url, user="import", clock=lambda: now[0]) as client, client.hold(FORM) as held:
+        router.publish(FORM, status="probe", state="held", token=10, epoch=EPOCH, rev=service.rev)
+        router.wait_for(lambda: router.count("renew") >= 1)
+        now[0] += service.silence_ms - held_module.LATE_MS
+        eventually(lambda: client._line.session.alive_at == now[0])  # type: ignore[union-attr]
+        assert held.in_doubt
+        router.procedures["renew"] = service.renew
+        now[0] += 1_000
         held.check()
 
 
@@ -562,7 +615,7 @@ def test_many_holds_over_a_line_that_breaks(router: FakeRouter, service: Service
 def test_the_session_alone(router: FakeRouter) -> None:
     """A session that is over fails whatever is asked of it, at once."""
     heard: list[Any] = []
-    session = Session.join(router.url, "formlock", {}, 5, lambda *event: heard.append(event), lambda: None)
+    session = Session.join(router.url, "formlock", {}, 5, lambda *event: heard.append(event), lambda: None, lambda: 0)
     waiting = session.calling("com.example.formlock.nobody", {})
     router.cut()
     assert session.over.wait(10)

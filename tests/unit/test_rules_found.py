@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import pytest
 from msgspec.structs import replace
 
-from formlock.commands import AskFor, HandOver, InLine, Recovered, Refusal, Renew, SessionLost, Wait, Yours
+from formlock.commands import AskFor, Freed, HandOver, InLine, Recovered, Refusal, Renew, SessionLost, Unlock, Wait, Yours
 from formlock.errors import FormLocked, Lost
 from formlock.events import Granted, HandoverEnded, Released, TakenOver
 from formlock.policy import MAX_ATTEMPTS
+from formlock.wire import MAX_SESSIONS
 from tests.unit.test_rules_wanting import ANN, BOB, CYD, FIRST, POLICY, SESSION, Form
 
 HANDING = replace(POLICY, handover_ms=5_000)
@@ -225,3 +227,60 @@ def test_another_wish_is_told_its_place_behind_whoever_it_lets_pass() -> None:
     assert form.wait(ANN, mode="shared") == InLine(2, 2)
     assert form.wait(CYD, mode="shared") == InLine(3, 1)
     assert form.holders == [ANN, ANN]
+
+
+@pytest.mark.parametrize("before_ms", [-1, 0, 4_000, 20_000])
+def test_who_waits_for_a_lost_session_waits_until_its_page_must_know(before_ms: int) -> None:
+    """U3: what only the router's end of a line has noticed, the page has not: it believes for as long as it was told. Whoever has
+    waited before, or comes right then, gets the form no sooner; whoever comes later has the short grace."""
+    form = Form()
+    form.lock(ANN)
+    if before_ms < 0:
+        form.wait(BOB)
+        form.renew(ANN)
+    form.do(SessionLost(SESSION[ANN]))
+    if before_ms >= 0:
+        form.now += before_ms
+        form.wait(BOB)
+    left_ms = max(POLICY.silence_ms - max(0, before_ms), POLICY.contended_grace_ms if before_ms > 0 else 0)
+    left_ms = min(left_ms, POLICY.grace_ms - max(0, before_ms))
+    form.pass_time(left_ms - 1)
+    assert form.holders == [ANN]
+    form.pass_time(1)
+    assert form.holders == [BOB]
+
+
+def test_no_grace_is_shorter_than_what_the_page_was_told() -> None:
+    """U3: as above, where the policy has a grace below the silence, and nobody waits yet."""
+    form = Form(replace(POLICY, grace_ms=7_000, contended_grace_ms=7_000))
+    form.lock(ANN)
+    form.do(SessionLost(SESSION[ANN]))
+    form.pass_time(12_000 - 1)
+    assert form.holders == [ANN]
+    form.pass_time(1)
+    assert form.holders == []
+
+
+def test_a_copy_that_asks_and_leaves_shortens_nothing() -> None:
+    """U3, U9: the probe for a tab's copy is a short one; whoever waits gets the form no sooner for it."""
+    form = Form()
+    form.lock(ANN)
+    form.wait(BOB)
+    form.renew(ANN)
+    assert isinstance(form.lock(ANN, session=9), Wait)
+    form.pass_time(POLICY.silence_ms - 1)
+    assert form.holders == [ANN]
+    form.pass_time(1)
+    assert form.holders == [BOB]
+
+
+def test_a_last_word_is_late_however_often_the_line_has_broken_since() -> None:
+    """U5: said by HTTP it may come much later: the tab's next page has had as many lines as pages name."""
+    form = Form()
+    form.lock(ANN)
+    first = SESSION[ANN]
+    for session in range(100, 100 + MAX_SESSIONS):
+        form.do(SessionLost(form.lease(ANN).session or 0))
+        assert form.do(Renew(ANN, FIRST + 1, session)) == Yours(FIRST + 1, POLICY.ttl_ms)
+    assert form.do(Unlock(ANN, FIRST + 1, leaving=True, sessions=(999, first))) == Freed()
+    assert form.holders == [ANN]

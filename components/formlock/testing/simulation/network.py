@@ -105,10 +105,13 @@ class Router:
         self.up = True
         self.left_at: dict[int, int] = {}
         """When it gave up each session that it has had."""
+        self.pages: dict[int, Page] = {}
+        """Whose each session is or was."""
 
     def join(self, page: Page) -> Line:
         line = Line(self._clock, self._random, page, self._random.randrange(1, 2**53))
         self.sessions[line.session] = line
+        self.pages[line.session] = page
         return line
 
     def leave(self, line: Line) -> None:
@@ -130,6 +133,11 @@ class Router:
         """The router notices by its pings."""
         line.cut()
         self._clock.later(PING_LIMIT_MS + self._random.randrange(PING_MS), lambda: self.leave(line))
+
+    def reset(self, line: Line) -> None:
+        """Something between the two has ended the router's half of it, and lets the page's half look open."""
+        line.cut()
+        self.leave(line)
 
     def stall(self, line: Line, for_ms: int) -> None:
         line.stall(for_ms)
@@ -154,6 +162,18 @@ class Router:
             line.down.send(lambda: line.page.hears(line, Replied(call.number, None)))
         else:
             callee.link_up.send(lambda: callee.answers(line.session, call))
+
+    def sign(self, line: Line, number: int) -> None:
+        """A sign of life is asked of the router itself, which answers without its lock worker."""
+        if line.session in self.sessions:
+            line.down.send(lambda: line.page.hears(line, Replied(number, None)))
+
+    def visit(self, call: Call) -> None:
+        """A request by plain HTTP: a session of its own, for this one call, whose answer nobody reads."""
+        callee = self.callee
+        if callee is not None:
+            session = self._random.randrange(1, 2**53)
+            callee.link_up.send(lambda: callee.answers(session, call))
 
     def say(self, server: Server, session: int, message: Message) -> None:
         """From the lock worker to a page."""

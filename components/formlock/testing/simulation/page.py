@@ -1,7 +1,10 @@
 """A page: the rules of web/formlock/lease.js and client.js, with the line, the asks and the sections that they are to have as well.
 
-It counts from the sending of a call and gives up first, by its own clock; in doubt it shuts its fields and proves its token; it
-believes to have lost only when the service says so.
+It counts from the sending of a call and gives up first, by its own clock, which it looks at once a second; in doubt it shuts its
+fields and proves its token; it believes to have lost only when the service says so.
+
+When it is left it says so on its line, and twice by HTTP: each of these may come late, in any order, after the tab's next page has
+come, or never.
 """
 
 from __future__ import annotations
@@ -37,7 +40,9 @@ if TYPE_CHECKING:
     from formlock.testing.simulation.world import World
 
 # As in lease.js and connect.js.
-BLIP_MS, PAUSE_MS, ASK_MS, LIMIT_MS, TICK_MS = 2_000, 10_000, 1_500, 8_000, 1_000
+BLIP_MS, PAUSE_MS, LATE_MS, ASK_MS, LIMIT_MS, TICK_MS = 2_000, 10_000, 1_500, 1_500, 8_000, 1_000
+# As in client.js: how many of its sessions a page names, and how often it tries its line in the time of its silence.
+SESSIONS, SIGNS = 8, 3
 
 
 @dataclass(slots=True)
@@ -60,23 +65,32 @@ class Asking:
 
 @dataclass(slots=True)
 class Grant:
-    """What the page holds; see lease.js. `claim`: of the token in the application's database; `seen`: the version read by it."""
+    """What the page holds; see lease.js. `heard`: when the last sign of life that was answered was sent; `doubt`: when a lost line
+    begins to count; `receipt_wall`: until when its receipt is good; `claim`: of the token in the application's database; `seen`: the
+    version read by it."""
 
     form: FormId
     token: int
     mode: Mode
     sent: int
     until: int
+    heard: int
     proven: bool
+    receipt_wall: int = 0
+    doubt: int | None = None
+    probed: bool = False
     renewing: bool = False
     claim: str = "due"
     seen: dict[FormId, int] | None = None
 
 
 class Page:
-    """One page of one tab. `user`, `tab`: "" for a program without one, whose session is its tab."""
+    """One page of one tab. `user`, `tab`: "" for a program without one, whose session is its tab; `sessions`: those that it has had
+    before it was left and came back."""
 
-    def __init__(self, world: World, number: int, user: str, tab: str, *, machine: bool, claims: bool) -> None:
+    def __init__(
+        self, world: World, number: int, user: str, tab: str, *, machine: bool, claims: bool, sessions: Sequence[int] = ()
+    ) -> None:
         self.world = world
         self.number = number
         self.user = user
@@ -84,18 +98,21 @@ class Page:
         self.machine = machine
         self.claims = claims
         self.line: Line | None = None
+        self.sessions = list(sessions)
+        self.heard = 0
+        """When the last call that was answered was sent."""
+        self._signing = False
         self.closed = False
         self.frozen = False
         self.active = True
         self.woke = self.seen = world.clock.now()
-        self.doubt: int | None = None
         self.deaf_since: int | None = None
         """Since when it has no line and knows it."""
         self.grants: dict[FormId, Grant] = {}
         self.asking: dict[FormId, Asking] = {}
         self.releasing: dict[FormId, tuple[Owner, int]] = {}
         self.states: dict[FormId, FormState] = {}
-        self._pending: dict[int, tuple[Call, Callable[[Replied | None], None]]] = {}
+        self._pending: dict[int, tuple[int, Callable[[Replied | None], None]]] = {}
         self._inbox: list[Callable[[], None]] = []
         self._connecting = False
         self._later(0, self._connect)
@@ -147,6 +164,7 @@ class Page:
         self.world.beliefs_changed = True
         inbox, self._inbox = self._inbox, []
         self._notice()
+        self._look()
         for call in inbox:
             self.run(call)
 
@@ -154,10 +172,7 @@ class Page:
         """What its fields are open for, now. A frozen page has no fields that could be typed in."""
         if self.closed or self.frozen:
             return []
-        now = self.world.clock.now()
-        if self.doubt is not None and now >= self.doubt:
-            return []
-        return [grant for grant in self.grants.values() if grant.proven and now < grant.until]
+        return [grant for grant in self.grants.values() if grant.proven]
 
     def having(self) -> list[tuple[FormId, int]]:
         """The tokens that it holds or is giving back, by record."""
@@ -165,16 +180,29 @@ class Page:
         return held + [(form.record, token) for form, (_, token) in self.releasing.items()]
 
     def _tick(self) -> None:
-        now = self.world.clock.now()
+        now, silent_ms = self.world.clock.now(), self.world.policy.silence_ms
         for grant in self.grants.values():
-            if grant.proven and (now >= grant.until or (self.doubt is not None and now >= self.doubt)):
-                grant.proven = False
+            if not grant.probed:
+                grant.heard = self.heard
+        self._look()
+        for grant in self.grants.values():
             if now >= grant.sent + (self.world.policy.renew_ms if grant.proven else ASK_MS):
                 self.renew()
+        if self.grants and (now - self.heard) * SIGNS >= silent_ms:
+            self._sign()
         for asking in self._askings():
             if not asking.under_way and now >= asking.again_at:
                 self._ask_again(asking)
         self._later(TICK_MS, self._tick)
+
+    def _look(self) -> None:
+        """At its own clock: what is no longer certain has to be proved."""
+        now, silent_ms = self.world.clock.now(), self.world.policy.silence_ms
+        for grant in self.grants.values():
+            late = now >= min(grant.until, grant.heard + silent_ms) - LATE_MS
+            if grant.proven and (late or (grant.doubt is not None and now >= grant.doubt)):
+                grant.proven = False
+                self.renew()
 
     # -- its connection
 
@@ -190,10 +218,9 @@ class Page:
             self._connect()
             return
         self.line = self.world.router.join(self)
-        if self.doubt is not None and self.world.clock.now() >= self.doubt:
-            for grant in self.grants.values():
-                grant.proven = False
-        self.doubt = self.deaf_since = None
+        self.sessions = [self.line.session, *self.sessions][:SESSIONS]
+        self.heard = self.world.clock.now()
+        self.deaf_since = None
         self.world.note(self, "has joined as", self.line.session)
         self.renew()
         for form, (owner, token) in self.releasing.items():
@@ -211,11 +238,12 @@ class Page:
         now = self.world.clock.now()
         self.world.note(self, "has lost its line", "silently" if silent else "")
         self.leave_line()
-        self.doubt = now if silent else now + BLIP_MS
         self._pending.clear()
+        self._signing = False
         for grant in self.grants.values():
             grant.renewing = False
-            grant.proven = grant.proven and not silent
+            grant.doubt = now if silent else now + BLIP_MS
+        self._look()
         for asking in self._askings():
             asking.under_way = False
         if not self.tab:
@@ -236,10 +264,27 @@ class Page:
         line = self.line
         assert line is not None
         call = Call(self.world.next_number(), tuple(wanted))
-        self._pending[call.number] = call, answered
         self.world.note(self, "calls", call)
+        self._expect(line, call.number, answered)
         line.up.send(lambda: self.world.router.call(line, call))
-        self._later(LIMIT_MS, lambda: self._limit(line, call.number))
+
+    def _sign(self) -> None:
+        """Try the line, which costs the lock worker nothing."""
+        line = self.line
+        if line is None or self._signing:
+            return
+
+        def answered(_: Replied | None) -> None:
+            self._signing = False
+
+        self._signing = True
+        number = self.world.next_number()
+        self._expect(line, number, answered)
+        line.up.send(lambda: self.world.router.sign(line, number))
+
+    def _expect(self, line: Line, number: int, answered: Callable[[Replied | None], None]) -> None:
+        self._pending[number] = self.world.clock.now(), answered
+        self._later(LIMIT_MS, lambda: self._limit(line, number))
 
     def _limit(self, line: Line, number: int) -> None:
         if self.line is line and number in self._pending:
@@ -256,7 +301,8 @@ class Page:
         if isinstance(message, Told):
             self._told(message)
         elif message.number in self._pending:
-            _, answered = self._pending.pop(message.number)
+            sent, answered = self._pending.pop(message.number)
+            self.heard = max(self.heard, sent)
             answered(message)
 
     # -- getting it
@@ -320,16 +366,15 @@ class Page:
                 del self.asking[form]
 
     def _hold(self, form: FormId, reply: Yours, sent: int, mode: Mode) -> None:
-        now = self.world.clock.now()
         before = self.grants.get(form)
-        until = sent + reply.lease_ms
-        proven = self.line is not None and now < until and sent >= self.woke
-        grant = Grant(form, reply.token, mode, sent, until, proven)
+        proven = self.line is not None and sent >= self.woke
+        grant = Grant(form, reply.token, mode, sent, sent + reply.lease_ms, sent, proven, self.world.wall() + reply.lease_ms)
         if before is not None and before.token == reply.token:
             grant.claim, grant.seen = before.claim, before.seen
         self.grants[form] = grant
         self.world.beliefs_changed = True
-        if not proven:
+        self._look()
+        if not grant.proven:
             self.renew()
         elif self.claims and grant.claim == "due" and mode == "exclusive":
             grant.claim = "asked"
@@ -404,13 +449,33 @@ class Page:
     def leave(self) -> list[FormId]:
         """The page is left, perhaps to be loaded again: what it had or asked for."""
         held = [*self.grants, *self.asking]
-        if self.line is not None:
-            for form, grant in list(self.grants.items()):
-                self._call([(form, Unlock(self.owner, grant.token, leaving=True))], lambda _: None)
+        for grant in self.grants.values():
+            self._say_by_http(grant)
+            # Some browsers end the connection before this is out.
+            if self.line is not None and self.world.random.random() < 0.7:
+                self._call([(grant.form, Unlock(self.owner, grant.token, leaving=True))], lambda _: None)
         self.leave_line()
         self.closed = True
         self.world.note(self, "is left")
         return held
+
+    def _say_by_http(self, grant: Grant) -> None:
+        """That it is left, as beacon and as a request that outlives the page (shared.js). Whose it is says the receipt."""
+        random, router = self.world.random, self.world.router
+        if not self.tab:
+            return
+        command = Unlock(self.owner, grant.token, leaving=True, sessions=tuple(self.sessions))
+        call = Call(self.world.next_number(), ((grant.form, command),))
+
+        def arrived() -> None:
+            if self.world.wall() < grant.receipt_wall:
+                self.world.note(self, "has said by HTTP", call)
+                router.visit(call)
+
+        for _ in range(2):
+            if random.random() < 0.7:
+                within_ms = random.choice([50, 300, 300, 2_000, 8_000, 120_000])
+                self.world.clock.later(random.randrange(within_ms), arrived)
 
     # -- others
 
@@ -426,15 +491,18 @@ class Page:
             del self.grants[form]
             self._call([(form, Answer(self.owner, grant.token))], lambda _: None)
             return
-        self._call([(form, Answer(self.owner, grant.token, keep_ms))], lambda replied: self._kept(grant, replied))
+        sent = self.world.clock.now()
+        self._call([(form, Answer(self.owner, grant.token, keep_ms))], lambda replied: self._kept(grant, sent, replied))
 
-    def _kept(self, grant: Grant, replied: Replied | None) -> None:
+    def _kept(self, grant: Grant, sent: int, replied: Replied | None) -> None:
         current = self.grants.get(grant.form)
         if replied is None or replied.answers is None or current is None or current.token != grant.token:
             return
         ((form, reply, _),) = replied.answers
         if isinstance(reply, Refusal) and reply.error is Lost:
             self._lose(form, "answer")
+        elif isinstance(reply, Yours):
+            self._hold(form, reply, sent, current.mode)
 
     def hand_over(self, form: FormId, token: int) -> None:
         grant = self.grants.get(form)
@@ -459,6 +527,7 @@ class Page:
     def _told(self, told: Told) -> None:
         if told.status == "probe":
             if told.form in self.grants:
+                self.grants[told.form].probed = True
                 self._renew()
             elif told.form in self.asking:
                 # It has come before the answer that gives us the form: a sign of life is due as soon as we have it.

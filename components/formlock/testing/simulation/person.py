@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from formlock.model import FormId
@@ -31,11 +31,13 @@ class Person:
             (self._save, 10),
             (self._activity, 2),
             (self._reload, 3),
+            (self._come_back, 1),
             (self._close, 1),
             (self._kill, 1),
             (self._freeze, 2),
             (self._duplicate, 2),
             (self._cut, 2),
+            (self._reset, 2),
             (self._stall, 2),
             (self._drop, 2),
         ]
@@ -145,6 +147,10 @@ class Person:
     def _reload(self, page: Page) -> None:
         self._again(page, page.leave(), self.random.choice([100, 600, 1_400, 5_000]))
 
+    def _come_back(self, page: Page) -> None:
+        """To a page that the browser has kept as it was."""
+        self._again(page, page.leave(), self.random.choice([100, 1_000, 20_000]), page.sessions)
+
     def _close(self, page: Page) -> None:
         page.leave()
         self._again(page, [], self.random.randrange(1_000, 30_000))
@@ -162,11 +168,11 @@ class Person:
                 line.up.send(lambda: self.world.router.leave(line))
         self._again(page, held, self.random.randrange(500, 45_000))
 
-    def _again(self, page: Page, held: list[FormId], delay_ms: int) -> None:
+    def _again(self, page: Page, held: list[FormId], delay_ms: int, sessions: Sequence[int] = ()) -> None:
         """The same tab, loaded again, wants what it had."""
 
         def load() -> None:
-            new = self.world.new_page(page.user, page.tab, machine=page.machine, claims=page.claims)
+            new = self.world.new_page(page.user, page.tab, machine=page.machine, claims=page.claims, sessions=sessions)
             if not self.calm:
                 for form in held:
                     asking = self._asking(new, form)
@@ -203,6 +209,11 @@ class Person:
         if page.line is not None:
             self.world.note(page, "has its line cut")
             self.world.router.cut(page.line)
+
+    def _reset(self, page: Page) -> None:
+        if page.line is not None:
+            self.world.note(page, "has lost its line, and sees it open")
+            self.world.router.reset(page.line)
 
     def _stall(self, page: Page) -> None:
         if page.line is not None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING
 
-from formlock.commands import Decision, Freed, Lock, Renew, Takeover, Yours
+from msgspec.structs import replace
+
+from formlock.commands import Decision, Freed, Lock, Renew, Takeover, Unlock, Yours
 from formlock.errors import NotActive
 from formlock.events import Event, Granted
 from formlock.model import FormId, FormState
@@ -116,7 +118,7 @@ class Server:
                 self.heard[form.record, decision.reply.token] = self.world.clock.now()
                 self.world.truth.promised(form, command, decision.reply)
             elif isinstance(decision.reply, Freed):
-                self.world.truth.freed(command, decision.state)
+                self.world.truth.freed(command, session, decision.state)
             answers.append((form, decision.reply, decision.state))
         self.world.note("server", "answers", call, [decision.reply for decision in decisions])
         self.world.router.say(self, session, Replied(call.number, tuple(answers)))
@@ -131,6 +133,9 @@ class Server:
         if renewals:
             return await service.renew(renewals, session)
         ((form, command),) = call.wanted
+        if isinstance(command, Unlock):
+            # As locks.py: whoever calls is one of the page's.
+            command = replace(command, sessions=(session, *command.sessions))
         if isinstance(command, Takeover):
             return [await service.takeover(form, command)]
         return [await service.tell(form, command, session)]

@@ -6,11 +6,12 @@
 | revs are contiguous, nothing is told before it is durable or twice | every durable and every told event |
 | no two leases that conflict | every durable grant |
 | no two pages believe in parts that conflict, by their own clocks | every step; `_excused` has all exceptions |
-| a page that believes, and can be heard, never loses by silence | every durable end |
+| a page never loses by silence what it believes in, by its own clock | every durable end |
+| a page's last word frees what that page has, and nothing that a later page has | every such end and answer |
 | whoever comes back within the grace after a restart or a pause finds the lock | every durable end |
 | `lost` is true, `released` is true, one call gets one grant | every such answer |
 | a session that has left is in no state | every step while the service runs |
-| nothing outlives ttl + 1 s of silence; nobody waits for what is free | every step while the service runs |
+| nothing outlives ttl + 1 s of silence, or its grace + 1 s; nobody waits for what is free | every step while the service runs |
 | nobody saves over what they have not seen; no token of another's | every claim and save of the application |
 """
 
@@ -25,7 +26,7 @@ from formlock.model import FormId, FormState, Handover, Lease, Owner, Waiter, ov
 from formlock.policy import MAX_ATTEMPTS, REPEAT_MS
 from formlock.rules import SESSION_TAB
 from formlock.testing.simulation.disk import Noted
-from formlock.testing.simulation.page import LIMIT_MS, PAUSE_MS, TICK_MS
+from formlock.testing.simulation.page import BLIP_MS, LIMIT_MS, PAUSE_MS, TICK_MS
 from formlock.testing.simulation.page import Grant as Believed
 
 if TYPE_CHECKING:
@@ -60,6 +61,8 @@ class Granting:
     cause: str = ""
     detached_at: int | None = None
     was_detached: bool = False
+    last: int = 0
+    """The session that it was last attached to."""
 
     def __str__(self) -> str:
         end = f", until {self.ended_at} by {self.cause}" if self.ended_at is not None else ""
@@ -126,6 +129,7 @@ class Truth:
         now = self.world.clock.now()
         for lease in state.holds:
             granting = record.active[lease.token]
+            granting.last = _last(lease)
             if lease.session is not None:
                 granting.detached_at = None
             elif granting.detached_at is None:
@@ -167,13 +171,13 @@ class Truth:
         granting = record.active.pop(token)
         granting.ended_at, granting.cause, granting.end_rev = self.world.clock.now(), cause, rev
         self.ends[cause] = self.ends.get(cause, 0) + 1
-        for page, believed in self._believers(granting.form.record, token):
-            if (granting.form.record, token) in self.doubled:
-                continue
-            self.check(cause not in FORESEEN, f"{page} believes in {token} of {believed.form} that has ended by {cause}")
-            if cause == "session_lost":
-                deaf = page.line is None or page.line.deaf_since is not None
-                self.check(deaf or not page.tab, f"{page} could be heard, and has lost {token} of {believed.form} by silence")
+        if (granting.form.record, token) not in self.doubled:
+            for page, believed in self._believers(granting.form.record, token):
+                # A program without a tab has what it has for as long as its session lasts, and need not know that it has ended.
+                foreseen = cause in FORESEEN or (cause == "session_lost" and page.tab != "")
+                self.check(not foreseen, f"{page} believes in {token} of {believed.form} that has ended by {cause}")
+            having = self.world.router.pages.get(granting.last)
+            self.check(cause != "left" or having is None or having.closed, f"{having} has not left, and {granting}")
         self._kept_over_absence(granting, cause, at)
 
     def _kept_over_absence(self, granting: Granting, cause: str, at: int) -> None:
@@ -231,19 +235,25 @@ class Truth:
         if line is None:
             return
         key = form.record, reply.token
-        if self._promised_to.setdefault(key, line.page) is not line.page and isinstance(command, Lock):
+        before = self._promised_to.setdefault(key, line.page)
+        if before is not line.page and not before.closed and isinstance(command, Lock):
             self.doubled.add(key)
         self._promised_to[key] = line.page
 
-    def freed(self, command: Command, state: FormState) -> None:
-        """The service answers that the owner has not got the form, and does not wait for it."""
+    def freed(self, command: Command, session: int, state: FormState) -> None:
+        """The service answers that the owner has not got the form, and does not wait for it; or that a later page has it."""
         if isinstance(command, LeaveQueue):
             waits = any((waiter.owner, waiter.section) == (command.owner, command.section) for waiter in state.waiters)
             self.check(not waits, f"{command} is answered, and in {state} it waits")
         elif isinstance(command, Unlock | HandOver):
-            self.check(
-                all(lease.token != command.token for lease in state.holds), f"{command} is answered, and in {state} it has it"
-            )
+            lease = state.of_token(command.token)
+            later = lease is not None and isinstance(command, Unlock) and command.leaving and self._later(command, session, lease)
+            self.check(lease is None or later, f"{command} is answered, and in {state} it has it")
+
+    def _later(self, command: Unlock, session: int, lease: Lease) -> bool:
+        """Whether another page has the lease than the one that says that it leaves."""
+        pages = self.world.router.pages
+        return pages.get(_last(lease)) not in [pages[one] for one in (session, *command.sessions) if one in pages]
 
     def told_lost(self, page: Page, believed: Believed) -> None:
         """A page has been told that it has lost."""
@@ -320,29 +330,22 @@ class Truth:
         if granting is None or granting.ended_at is None:
             return None
         now, policy, line = self.world.clock.now(), self.world.policy, page.line
-        # Until a renewal stays without an answer, and perhaps a freeze too short to be noticed.
-        notice_ms = policy.renew_ms + LIMIT_MS + 2 * TICK_MS + PAUSE_MS
         messages = line.under_way if line is not None else []
         news = any(grant.token not in _tokens(message, granting.form.record) for message in messages)
         deaf_since = page.deaf_since if line is None else line.deaf_since
-        if granting.cause in FORCED:
+        # What a program without a tab has ends with its session, or an unanswered probe: it is told, and has no grace.
+        if granting.cause in FORCED or (granting.cause == "session_lost" and not page.tab):
             if news:
                 return "the news is under way"
-            if deaf_since is not None and now - deaf_since <= notice_ms:
+            if deaf_since is not None and now - deaf_since <= policy.silence_ms:
                 return "a forced end on a dead line"
-            if line is not None and line.joined_at >= granting.ended_at and grant.renewing and now - line.joined_at <= LIMIT_MS:
+            if line is not None and line.joined_at >= granting.ended_at and grant.renewing and now - line.joined_at <= BLIP_MS:
                 return "back on a new line, the first renewal is under way"
             told = self.records[granting.form.record].told
+            # Until its next renewal stays without an answer, and perhaps a freeze too short to be noticed.
+            notice_ms = policy.renew_ms + LIMIT_MS + 2 * TICK_MS + PAUSE_MS
             if granting.end_rev not in told and now - granting.ended_at <= notice_ms:
                 return "the service died before it told of a forced end"
-        waited_ms = granting.ended_at - (granting.detached_at or granting.ended_at)
-        deaf = deaf_since is not None and now - deaf_since <= notice_ms
-        if granting.cause == "session_lost" and deaf and waited_ms < policy.grace_ms:
-            return "somebody waited or asked, on a dead line"
-        detached_at = granting.detached_at or granting.ended_at
-        if granting.cause == "session_lost" and line is not None and line.down.stalled_until > detached_at and news:
-            # The line is free again, and all that has been said meanwhile is arriving.
-            return "somebody waited or asked, on a line that has stalled"
         return None
 
     # -- what the service has
@@ -379,6 +382,9 @@ class Truth:
             since = max(since_all, granting.at, server.heard.get((state.form, lease.token), 0))
             if now - since > self.world.policy.ttl_ms + 1_000:
                 self.check(False, f"{lease} has outlived {now - since} ms of silence")
+            lost_at = max(since_all, granting.detached_at or now)
+            if lease.session is None and now - lost_at > self.world.policy.grace_ms + 1_000:
+                self.check(False, f"{lease} has outlived its grace: {now - lost_at} ms")
         for session in state.sessions():
             left_at = self.world.router.left_at.get(session)
             if left_at is not None and now - max(since_all, left_at) > TOLD_LATE_MS:
@@ -400,6 +406,11 @@ class Truth:
             )
             if not blocked:
                 self.check(False, f"{waiter} waits for nothing: {state}")
+
+
+def _last(lease: Lease) -> int:
+    """The session that it is attached to, or was last."""
+    return lease.session or next(iter(lease.earlier), 0)
 
 
 def _tokens(message: object, record: FormId) -> set[int]:

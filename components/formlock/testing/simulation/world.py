@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from random import Random
 from typing import Any
 
@@ -28,6 +29,7 @@ POLICIES = [
     replace(POLICY, handover_ms=4_000),
     replace(POLICY, idle_release_ms=40_000),
     replace(POLICY, max_waiters=2, max_waits_per_user=1, max_hold_ms=100_000),
+    replace(POLICY, contended_probe_ms=1_500, contended_grace_ms=5_000),
     Policy(),
 ]
 SECTIONS = ("", "lines", "address")
@@ -81,8 +83,8 @@ class World:
     def wall(self) -> int:
         return self.clock.wall() + self.wall_step
 
-    def new_page(self, user: str, tab: str, *, machine: bool, claims: bool) -> Page:
-        page = Page(self, self.next_number(), user, tab, machine=machine, claims=claims)
+    def new_page(self, user: str, tab: str, *, machine: bool, claims: bool, sessions: Sequence[int] = ()) -> Page:
+        page = Page(self, self.next_number(), user, tab, machine=machine, claims=claims, sessions=sessions)
         self.pages = [other for other in self.pages if not other.closed]
         self.pages.append(page)
         self.clock.later(self.random.randrange(5_000), lambda: self.person.live(page))
