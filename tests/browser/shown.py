@@ -36,13 +36,15 @@ def started(shown: str, folder: Path) -> Iterator[str]:
             stderr=subprocess.STDOUT,
         ) as process,
     ):
-        limit = time.monotonic() + START_WITHIN_S
-        while not _listens(port):
-            if process.poll() is not None or time.monotonic() > limit:
-                pytest.fail((folder / "flask.log").read_text())
-            time.sleep(0.05)
-        yield f"http://127.0.0.1:{port}/"
-        process.send_signal(signal.SIGINT)
+        try:
+            limit = time.monotonic() + START_WITHIN_S
+            while not _listens(port):
+                if process.poll() is not None or time.monotonic() > limit:
+                    pytest.fail((folder / "flask.log").read_text())
+                time.sleep(0.05)
+            yield f"http://127.0.0.1:{port}/"
+        finally:
+            process.send_signal(signal.SIGINT)
 
 
 def _listens(port: int) -> bool:
