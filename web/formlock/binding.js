@@ -4,6 +4,7 @@ import { firstField, isPart, open, shut } from './fields.js';
 import { Incoming } from './incoming.js';
 import { PageTab } from './page-tab.js';
 import { speaks, spoken, textsOf } from './languages.js';
+import { plainLine } from './plain-line.js';
 import { arrival } from './shared.js';
 import { holdStill } from './still.js';
 import { stylePage } from './style.js';
@@ -96,7 +97,8 @@ export class Binding {
 
   /** What the page wants the others to be told. */
   #note() {
-    this.lock.setNote(this.form.getAttribute('lock-note') ?? this.lock.note);
+    const note = this.form.getAttribute('lock-note');
+    if (note !== null) this.lock.setNote(plainLine(note, 200));
   }
 
   /** From the banner's button the way leads into the form; from anywhere else the focus stays where it is. @param {Promise<unknown>} begun */
