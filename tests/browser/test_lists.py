@@ -80,8 +80,8 @@ def test_ones_own_mark_and_late_rows(page_as: Visitor, form: str) -> None:
 
 
 def test_saved_rows_are_fetched(page_as: Visitor, node: Node, form: str) -> None:
-    """A17: with update="rows" a change that a backend reports, of a section too, brings that row anew; one that is new or gone too. The
-    focus stays."""
+    """A17: with update="rows" a change that a backend reports, of a section too, brings that row anew, one that is new or gone
+    as well; the focus stays."""
     table = Table(page_as, form, 'update="rows"')
     page = table.open("eva")
     expect(item(page, table, 1)).to_have_attribute("data-form-lock-state", "free")
