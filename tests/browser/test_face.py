@@ -66,6 +66,29 @@ def test_a_takeover_is_told_with_its_reason(page_as: Visitor, form: str) -> None
     bob.sees("free")
 
 
+def test_only_what_may_be_done_is_offered(patiently: Visitor, form: str) -> None:
+    """Buttons follow the user's rights and the form's policy: nobody is offered what would be refused, after a refusal neither."""
+    guarded = form.replace(".test.", ".guarded.")
+    ann, bob = (patiently.html(name.lower(), name, guarded, markup(guarded)) for name in ("Ann", "Bob"))
+    bob.sees("free")
+    ann.lock()
+    for rights, offered in (
+        (["view", "lock", "admin"], ["Ask to release", "Take over"]),
+        (["view", "lock", "takeover"], ["Ask to release"]),
+        (["view", "admin"], []),
+    ):
+        bob.tell(
+            "client.options.identity = () => ({ user: 'bob', name: 'Bob', rights: argument });"
+            " client.supervisor.restart({ now: true })",
+            {"guarded.*": rights},
+        )
+        bob.until(f"client.joined && lock.name === 'locked' && lock.state.rights?.length === {len(rights)}")
+        expect(bob.banner.get_by_role("button")).to_have_text(offered)
+        # Who had not heard of the holder yet, and asks, hears it by a refusal.
+        bob.tell("const { holder } = lock.state.snapshot; await lock.lock().catch(() => {}); return holder")
+        expect(bob.banner.get_by_role("button")).to_have_text(offered)
+
+
 def test_move_here(page_as: Visitor, form: str) -> None:
     """The same user goes on in another tab by one button, with the unsaved text; the first tab says where it went (U10, U11)."""
     ann = page_as.html("ann", "Ann", form, markup(form))
