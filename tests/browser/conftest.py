@@ -202,7 +202,7 @@ def screenshots(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def patient(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
-    """A node whose takeovers wait for the old holder's page. Forms of the type `guarded` only few may take over, and nobody waits."""
+    """A node whose takeovers wait for the old holder's page. Forms of the type `guarded` few may take over, and nobody waits."""
     node = Node(tmp_path_factory.mktemp("patient"))
     policy = node.folder / "policy.toml"
     policy.write_text(
