@@ -18,7 +18,7 @@ import msgspec
 from formlock.depth import MAX_DEPTH, deeper_than
 from formlock.errors import InvalidForm
 from formlock.uris import Uris, is_part
-from formlock_push.message import MAX_BYTES, MAX_IDS, UPDATED, VERSION, Update
+from formlock_push.message import MAX_BYTES, MAX_IDS, UPDATED, VERSION, Update, is_line
 
 MAX_TEXT_LENGTH = 200
 MAX_REDACTED_FIELDS = 64
@@ -312,7 +312,7 @@ def _text(given: object, name: str) -> str | None:
     """A short text in one line. A whole number is its digits: many a backend's ids are numbers."""
     if given is None or given == "":
         return None
-    if isinstance(given, str) and len(given) <= MAX_TEXT_LENGTH and given.isprintable():
+    if isinstance(given, str) and is_line(given):
         return given
     if isinstance(given, int) and not isinstance(given, bool):
         return str(given)

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from formlock_push.plain import UnsayableError
-from formlock_push.sayable import MAX_BYTES, MAX_IDS, VERSION, encoded, said
+from formlock_push.sayable import MAX_BYTES, MAX_IDS, VERSION, encoded, is_line, said
 
-__all__ = ["MAX_BYTES", "MAX_IDS", "UPDATED", "VERSION", "Update"]
+__all__ = ["MAX_BYTES", "MAX_IDS", "UPDATED", "VERSION", "Update", "is_line"]
 
 UPDATED = "updated"
 

@@ -9,6 +9,8 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
 
+from formlock_push.sayable import MAX_TEXT_LENGTH, NO_LINE
+
 _log = logging.getLogger("formlock_push")
 
 
@@ -34,13 +36,9 @@ class Acting:
         )
 
 
-# The bridge rejects a whole update for a longer text, or one with a line break in it.
-MAX_TEXT_LENGTH = 200
-
-
 def _text(given: object) -> str | None:
     """What the bridge takes of a text. It may come from a browser, and nobody may keep his own change from being told by it."""
-    return "".join(character for character in str(given) if character.isprintable())[:MAX_TEXT_LENGTH] or None
+    return NO_LINE.sub("", str(given))[:MAX_TEXT_LENGTH] or None
 
 
 def _person(given: Mapping[str, str] | str) -> dict[str, str] | str | None:

@@ -368,7 +368,8 @@ class LockComponent(Session):
     # -- shapes
 
     def _snapshot(self, state: FormState, form: FormId) -> Payload:
-        return snapshot(self.uris, state, form, self._service.epoch, self._clock.now(), self._clock.wall())
+        facts = snapshot(self.uris, state, form, self._service.epoch, self._clock.now(), self._clock.wall())
+        return {**facts, **self._service.policy(form).told()}
 
     def _granted(self, form: FormId, decision: Decision, owner: Owner) -> Payload:
         match decision.reply:

@@ -78,6 +78,15 @@ class Policy(Struct, frozen=True, gc=False):
         """After so much silence of its holder a form may be somebody else's: pages are told, and shut their fields before."""
         return min(self.contended_probe_ms, LINE_MS) + self.contended_grace_ms
 
+    def told(self) -> dict[str, str | bool]:
+        """What pages have to know of it to offer nothing that would be refused: what is not as it mostly is."""
+        rights = {"lock_right": self.lock_right, "takeover_right": self.takeover_right}
+        usual = {"lock_right": "lock", "takeover_right": "takeover"}
+        return {
+            **{name: right for name, right in rights.items() if right != usual[name]},
+            **({} if self.queue else {"queue": False}),
+        }
+
     def of(self, form: FormId) -> Policy:  # noqa: ARG002 (see policies.Policies)
         """One policy for all forms."""
         return self

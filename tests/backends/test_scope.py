@@ -68,6 +68,10 @@ def test_acting() -> None:
     assert who() is None
 
 
+# With a joiner, which has no width, and a blank that keeps words together.
+PERSIAN = "\u0639\u0644\u06cc\u200c\u0631\u0636\u0627\u00a0W."
+
+
 def test_texts_that_the_bridge_would_reject() -> None:
     """Whatever a browser or a user's own name says, the update is one that the bridge takes."""
     with acting(origin="\0" + "x" * 300, actor={"user": "a\nnn", "name": "\ud800", "mail": "a@b.c"}, source="\t"):
@@ -76,6 +80,8 @@ def test_texts_that_the_bridge_would_reject() -> None:
         assert who() == Acting("x" * 200, None, None)
         act(actor=7)  # type: ignore[arg-type]
         assert who() == Acting("x" * 200, "7", None)
+        act(actor={"user": "\u202eann", "name": PERSIAN})
+        assert who() == Acting("x" * 200, {"user": "ann", "name": PERSIAN}, None)
     uris = Uris()
     update = Update(form="com.example.form.invoice.1", origin="x" * 200, actor={"user": "ann", "name": "é" * 200}, source="s")
     assert not isinstance(read(uris, update.encode()), Rejected)

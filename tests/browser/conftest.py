@@ -233,10 +233,12 @@ def screenshots(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def patient(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
-    """A node whose takeovers wait for the old holder's page."""
+    """A node whose takeovers wait for the old holder's page. Forms of the type `guarded` few may take over, and nobody waits."""
     node = Node(tmp_path_factory.mktemp("patient"))
     policy = node.folder / "policy.toml"
-    policy.write_text(policy.read_text() + '\n[forms.test]\nhandover = "60 s"\n')
+    policy.write_text(
+        policy.read_text() + '\n[forms.test]\nhandover = "60 s"\n\n[forms.guarded]\ntakeover_right = "admin"\nqueue = false\n'
+    )
     node.start()
     yield node
     node.stop()

@@ -10,6 +10,10 @@ from tests.browser.conftest import Visitor
 pytestmark = [pytest.mark.browser, pytest.mark.node]
 
 
+# As somebody who may do this from now on.
+RIGHTS = "client.options.identity = () => ({ user: 'bob', name: 'Bob', rights: argument }); client.supervisor.restart({ now: true })"
+
+
 def markup(form: str, more: str = "") -> str:
     return f'<form form-lock="{form}" {more}><label>a <input name="a"></label><label>b <textarea name="b"></textarea></label></form>'
 
@@ -64,6 +68,40 @@ def test_a_takeover_is_told_with_its_reason(page_as: Visitor, form: str) -> None
     bob.sees("asked", "Ann would like to edit.")
     bob.press("Release now")
     bob.sees("free")
+
+
+def test_only_what_may_be_done_is_offered(patiently: Visitor, form: str) -> None:
+    """Buttons follow the user's rights and the form's policy: nobody is offered what would be refused, after a refusal neither."""
+    guarded = form.replace(".test.", ".guarded.")
+    ann, bob = (patiently.html(name.lower(), name, guarded, markup(guarded)) for name in ("Ann", "Bob"))
+    bob.sees("free")
+    ann.lock()
+    for rights, offered in (
+        (["view", "lock", "admin"], ["Ask to release", "Take over"]),
+        (["view", "lock", "takeover"], ["Ask to release"]),
+        (["view", "admin"], []),
+    ):
+        bob.tell(RIGHTS, {"guarded.*": rights})
+        bob.until(f"client.joined && lock.name === 'locked' && lock.state.rights?.length === {len(rights)}")
+        expect(bob.banner.get_by_role("button")).to_have_text(offered)
+        # Who had not heard of the holder yet, and asks, hears it by a refusal.
+        bob.tell("const { holder } = lock.state.snapshot; await lock.lock().catch(() => {}); return holder")
+        expect(bob.banner.get_by_role("button")).to_have_text(offered)
+
+
+def test_who_may_only_read(page_as: Visitor, form: str) -> None:
+    """Whoever lacks the right to lock is told so before typing, not after, and has no button that would be refused (U26, U28)."""
+    bob = page_as.html("bob", "Bob", form, markup(form, "lock-on=input"))
+    bob.sees("free", "Nobody is editing.")
+    expect(bob.field("a")).to_be_editable()
+    bob.tell(RIGHTS, {"*": ["view"]})
+    bob.sees("free", "You may read this, but not edit it.")
+    expect(bob.field("a")).not_to_be_editable()
+    bob.page.evaluate("document.forms[0].removeAttribute('lock-on')")
+    bob.tell(RIGHTS, {"*": ["view", "lock"]})
+    expect(bob.banner.get_by_role("button")).to_have_text(["Edit"])
+    bob.tell(RIGHTS, {"*": ["view"]})
+    expect(bob.banner.get_by_role("button")).to_have_count(0)
 
 
 def test_move_here(page_as: Visitor, form: str) -> None:

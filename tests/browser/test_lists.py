@@ -79,7 +79,8 @@ def test_ones_own_mark_and_late_rows(page_as: Visitor, form: str) -> None:
 
 
 def test_saved_rows_are_fetched(page_as: Visitor, node: Node, form: str) -> None:
-    """A17: with update="rows" a change that a backend reports brings that row anew, one that is new or gone too; the focus stays."""
+    """A17: with update="rows" a change that a backend reports, of a section too, brings that row anew, one that is new or gone
+    as well; the focus stays."""
     table = Table(page_as, form, 'update="rows"')
     page = table.open("eva")
     expect(item(page, table, 1)).to_have_attribute("data-form-lock-state", "free")
@@ -95,6 +96,10 @@ def test_saved_rows_are_fetched(page_as: Visitor, node: Node, form: str) -> None
     assert page.locator("tr a").all_text_contents() == ["1", "2", "4"]
     assert page.evaluate("document.activeElement.textContent") == "2"
     assert page.evaluate("document.querySelector('tr').marked"), "a row that nothing was reported of is left alone"
+    table.amounts[1] = "11"
+    with Pusher(node.zmq_url) as pusher:
+        assert pusher.push(f"{table.topic(1)}.address")
+    expect(item(page, table, 1).locator(".amount")).to_have_text("11")
 
 
 def test_many_rows_are_fetched(page_as: Visitor, node: Node, form: str) -> None:

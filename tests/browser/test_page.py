@@ -20,6 +20,17 @@ def markup(form: str, attributes: str = "") -> str:
     return f'<form form-lock="{form}" {attributes}><input name="a"></form>'
 
 
+def test_notes_and_names_as_templates_write_them(page_as: Visitor, form: str) -> None:
+    """A note of several lines, or one too long, keeps nobody from editing; nor does a name of that kind (U26)."""
+    note = "Correcting\n    the total " + "é" * 300
+    ann = page_as.html("ann", "Ann\n  Weber " + "x" * 100, form, markup(form, f'lock-note="{note}"'))
+    ann.lock()
+    bob = page_as.html("bob", "Bob", form, markup(form))
+    bob.sees("locked", "Correcting the total é")
+    assert bob.tell("return lock.state.snapshot.holder.name") == "Ann Weber " + "x" * 90
+    assert len(bob.tell("return lock.state.snapshot.note")) == 200
+
+
 def test_fields_that_come_later_are_shut_too(page_as: Visitor, form: str) -> None:
     """A row that a script adds to a shut form is shut, and opens with the others."""
     ann = page_as.html("ann", "Ann", form, markup(form))

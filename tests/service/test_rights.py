@@ -102,6 +102,19 @@ def test_taking_over_and_reserving_need_what_the_policy_says(component: Componen
     component.call("lock", chief, form="com.example.form.guarded.2", tab="e", until_ms=86_400_000)
 
 
+def test_pages_are_told_what_the_policy_wants(component: Component) -> None:
+    """With the public state, as far as it is not the usual: so that a page offers nothing that would be refused."""
+    component.written = parse(POLICY + "queue = false\n")
+    made = component.component
+
+    def told(form: str) -> dict[str, Any]:
+        public = component.clock.run(made._public(made.uris.form(form)))
+        return {name: public[name] for name in ("lock_right", "takeover_right", "queue") if name in public}
+
+    assert told(GUARDED) == {"lock_right": "admin", "takeover_right": "admin", "queue": False}
+    assert told(PLAIN) == {}
+
+
 def test_whoever_holds_it_keeps_it(component: Component) -> None:
     """A right that is asked for from now on takes nothing from somebody who has the form: it renews, and gives it back."""
     component.written = parse("")

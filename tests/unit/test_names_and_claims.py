@@ -115,6 +115,21 @@ def test_claims_travel() -> None:
     assert all(claims.allows(right, FormId("invoice", "42")) for right in RIGHTS)
 
 
+@pytest.mark.parametrize(
+    "name", ["\u0639\u0644\u06cc\u200c\u0631\u0636\u0627", "Ann\u00a0Weber", "\U0001f469\u200d\U0001f4bb", "\u00e9" * 100]
+)
+def test_names_of_people(name: str) -> None:
+    """A joiner in a Persian name, or one that makes two pictures one, keeps nobody out."""
+    assert development({"user": "ann", "name": name}, guest="guest-1").name == name
+
+
+@pytest.mark.parametrize("name", ["a\nb", "\u202eann", "a\u2066", "\u2028", "\ud800", "\x9b", "x" * 101])
+def test_names_that_are_none(name: str) -> None:
+    """Nobody passes for another by turning the text around."""
+    with pytest.raises(InvalidClaims):
+        development({"user": "ann", "name": name}, guest="guest-1")
+
+
 def test_the_development_identity_with_fewer_rights() -> None:
     """Whoever says which rights it has gets no other, so that a page can be seen as others see it."""
     claims = development({"user": "ann", "rights": {"invoice.*": ["view", "lock"]}}, guest="guest-1")

@@ -4,10 +4,11 @@ import { firstField, isPart, open, shut } from './fields.js';
 import { Incoming } from './incoming.js';
 import { PageTab } from './page-tab.js';
 import { speaks, spoken, textsOf } from './languages.js';
+import { plainLine } from './plain-line.js';
 import { arrival } from './shared.js';
 import { holdStill } from './still.js';
 import { stylePage } from './style.js';
-import { words } from './texts.js';
+import { mayLock, words } from './texts.js';
 
 /** @typedef {import('./element.js').FormLockElement} FormLockElement */
 
@@ -96,7 +97,8 @@ export class Binding {
 
   /** What the page wants the others to be told. */
   #note() {
-    this.lock.setNote(this.form.getAttribute('lock-note') ?? this.lock.note);
+    const note = this.form.getAttribute('lock-note');
+    if (note !== null) this.lock.setNote(plainLine(note, 200));
   }
 
   /** From the banner's button the way leads into the form; from anywhere else the focus stays where it is. @param {Promise<unknown>} begun */
@@ -178,7 +180,7 @@ export class Binding {
       if (this.#announced === name) this.#ours = ours; // else a listener has changed the state in the meantime
       if (!this.#loaded && (name === 'free' || name === 'locked' || name === 'mine')) {
         this.#loaded = true; // once: nobody wants the lock of a page that was opened long ago
-        if (name === 'free' && this.lockOn === 'load') queueMicrotask(() => this.edit());
+        if (name === 'free' && this.lockOn === 'load' && mayLock(state)) queueMicrotask(() => this.edit());
       }
     }
     this.#fields();
@@ -188,7 +190,7 @@ export class Binding {
   #fields() {
     if (!this.#ours) return;
     const { name, state } = this.lock;
-    const inviting = this.lockOn === 'input' && name === 'free' && state.problem === null;
+    const inviting = this.lockOn === 'input' && name === 'free' && state.problem === null && mayLock(state);
     if (this.lock.editing || inviting) open(this.form);
     else shut(this.form, () => this.banner.rescueFocus());
     // A form that the server has shut, in case no script runs: from here on it is ours to shut.
@@ -248,7 +250,7 @@ export class Binding {
     } else this.banner.show({ state: state.name, text: '' });
     stay();
     if (this.button) {
-      const usable = state.name === 'free';
+      const usable = state.name === 'free' && mayLock(state);
       if (!usable && !this.lock.editing && this.button.contains(document.activeElement)) this.banner.rescueFocus();
       /** @type {any} */ (this.button).disabled = !usable;
     }
@@ -285,6 +287,7 @@ export class Binding {
     if (this.lock.editing) return [{ id: 'done', label: texts.done, act: () => this.done() }];
     if (name === 'lost' && state.snapshot?.state === 'free') return [{ id: 'again', label: texts.lockAgain, act: () => this.edit(), busy }];
     if (this.incoming.holds && (name === 'free' || name === 'locked') && !busy) return [{ id: 'newest', label: texts.showNewest, act: () => this.incoming.showNewest(), quiet: true }];
+    if (!mayLock(state)) return [];
     // Where typing asks for it, the fields stay shut after an attempt that failed.
     const again = state.problem !== null && state.problem !== 'denied' && state.problem !== 'not_allowed';
     if (name === 'free' && (this.lockOn !== 'input' || again) && !this.button) return [{ id: 'edit', label: texts.edit, act: () => this.edit(), busy }];

@@ -37,7 +37,7 @@ export function apply(s, input, now, effects) {
       const passed = s.asking.number !== null;
       const holder = input.snapshot?.holder ?? null;
       s.asking = null;
-      if (input.snapshot && (input.snapshot.epoch !== s.epoch || input.snapshot.rev >= s.rev)) take(s, input.snapshot, now);
+      if (input.snapshot && (input.snapshot.epoch !== s.epoch || input.snapshot.rev >= s.rev)) take(s, { ...policyOf(s.snapshot), ...input.snapshot }, now);
       s.sameUser ||= input.sameUser;
       if (returned) s.lost = { holder, cause: null, by: null, reason: null, token: returned, at: now };
       if (passed) s.problem = 'turn_passed';
@@ -91,6 +91,12 @@ export function apply(s, input, now, effects) {
       renew(s, effects);
     }
   }
+}
+
+/** What a refusal does not say of the form, for it says what has happened. @param {import('./lease.js').Snapshot | null} snapshot @returns {Partial<import('./lease.js').Snapshot>} */
+function policyOf(snapshot) {
+  const { lock_right, takeover_right, queue } = snapshot ?? {};
+  return { ...(lock_right && { lock_right }), ...(takeover_right && { takeover_right }), ...(queue === false && { queue }) };
 }
 
 /** After every input: what follows from the newest state of the form. @param {State} s @param {number} now @param {Effect[]} effects */

@@ -185,10 +185,14 @@ export class Face {
     const t = this.#texts;
     /** @param {string} id @param {string} label @param {() => void} act @param {boolean} [quiet] @returns {Button} */
     const button = (id, label, act, quiet = true) => ({ id, label, act, quiet, busy: this.#busy === id });
-    const mayLock = !rights || rights.includes('lock');
+    /** @param {string} right */
+    const has = (right) => !rights || rights.includes(right) || rights.includes('*');
+    const mayLock = has(snapshot?.lock_right ?? 'lock');
     const held = snapshot !== null && snapshot.state !== 'free';
-    const take = held && mayLock && (!rights || rights.includes('takeover') || snapshot.machine === true);
+    const take = held && mayLock && (snapshot.machine === true || has(snapshot.takeover_right ?? 'takeover'));
     const ask = held && mayLock && !snapshot.machine && snapshot.state === 'held' && state.question === null;
+    /** @param {boolean} quiet @returns {Button[]} */
+    const wait = (quiet) => (snapshot?.queue === false ? [] : [button('wait', t.wait, () => this.#do('wait', lock.lock({ wait: true })), quiet)]);
     const takeButton = { ...button('take', t.takeOver, () => this.#open('take')), small: true };
     const askButton = { ...button('ask', t.ask, () => this.#open('ask')), small: true };
     switch (state.name) {
@@ -196,7 +200,7 @@ export class Face {
         if (!mayLock || state.problem === 'denied') return [];
         if (state.sameUser) return [button('move', t.moveHere, () => this.#move(), false)];
         return [
-          button('wait', t.wait, () => this.#do('wait', lock.lock({ wait: true })), false),
+          ...wait(false),
           ...(ask ? [askButton] : []),
           ...(take ? [takeButton] : []),
         ];
@@ -208,7 +212,7 @@ export class Face {
         const show = this.host.unsaved ? [button('show', t.showMine, () => this.host.showMine())] : [];
         if (!held) return [button('again', t.lockAgain, () => this.host.edit(), false), ...show];
         if (snapshot.holder?.user === state.me) return [button('move', t.moveHere, () => this.#move(), false), ...show];
-        return [...(ask ? [button('ask', t.askBack, () => this.#open('ask'))] : [button('wait', t.wait, () => this.#do('wait', lock.lock({ wait: true })))]), ...show];
+        return [...(ask ? [button('ask', t.askBack, () => this.#open('ask'))] : wait(true)), ...show];
       }
       default:
         return [];

@@ -188,14 +188,14 @@ export class ListBinding {
     place.replaceChildren(...drawings(mark), mark.text);
   }
 
-  /** @param {Update} update */
+  /** What was changed in a section is the record's row. @param {Update} update */
   #updated(update) {
-    const items = this.#items().filter((item) => nameOf(item) === update.form);
+    const items = this.#items().filter((item) => `${update.form}.`.startsWith(`${nameOf(item)}.`));
     for (const target of items.length ? items : [this.element]) {
       const event = new CustomEvent('formlock:updated', { bubbles: true, cancelable: true, detail: { update } });
       if (!target.dispatchEvent(event)) return;
     }
-    this.#fetchSoon([update.form], GATHER_MS);
+    this.#fetchSoon(items.length ? items.map(nameOf) : [update.form], GATHER_MS);
   }
 
   /** Many records were changed at once: those of its `ids`, or nobody knows which. @param {Update} update */

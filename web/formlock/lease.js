@@ -66,6 +66,8 @@ const CURRENT = ['subscribed', 'locked', 'viewers', 'granted'];
  * @property {number | null} [answer_in_ms] how long the holder has to answer them
  * @property {number} [kept_ms] the holder has said that it needs it for so much longer
  * @property {Person & {reason: string, in_ms: number}} [handover] who has the form at the latest then
+ * @property {string} [lock_right] the policy wants this one instead of `lock` @property {string} [takeover_right] and this one instead of `takeover`
+ * @property {boolean} [queue] false: nobody can stand in line
  * @property {Person[]} [viewers] who has it open, the first 50; kept from the last event that said so
  * @property {number} [viewer_count]
  */

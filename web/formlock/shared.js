@@ -1,6 +1,7 @@
 // The page's one client: who and where it is comes from the page's meta elements, and the page's comings and goings are told to it.
 import { FormLockClient } from './client.js';
 import { PageTab } from './page-tab.js';
+import { plainLine } from './plain-line.js';
 import { DEFAULT_PREFIX } from './uris.js';
 
 /** @type {FormLockClient | null} */
@@ -63,7 +64,7 @@ function meta(name) {
 /** @param {PageTab} tab */
 function identity(tab) {
   const user = meta('form-lock-user');
-  return user ? { user, name: meta('form-lock-name') ?? user } : tab.guest();
+  return user ? { user, name: plainLine(meta('form-lock-name') ?? '', 100) || user } : tab.guest();
 }
 
 /** Where the application gives out tokens; absolute, for the page may change its base. */

@@ -41,6 +41,11 @@ export const TEXTS = {
   changed: 'This was changed elsewhere. Your text is kept.',
 };
 
+/** Whether this user may have the form at all, as far as that is known. @param {State} state */
+export function mayLock({ rights, snapshot }) {
+  return !rights || rights.includes('*') || rights.includes(snapshot?.lock_right ?? 'lock');
+}
+
 /** What is said before the part that knows more is loaded, and where that has nothing to add. @param {State} state @param {number} attempts @param {Texts} texts @returns {Words} */
 export function words(state, attempts, texts) {
   const { problem, grant, snapshot } = state;
@@ -49,7 +54,7 @@ export function words(state, attempts, texts) {
     case 'connecting':
     case 'free':
       if (problem === 'denied') return { text: texts.hidden };
-      if (problem === 'not_allowed') return { text: texts.readOnly };
+      if (problem === 'not_allowed' || (state.name === 'free' && !mayLock(state))) return { text: texts.readOnly };
       if (grant) return { text: texts.fetching };
       if (state.name === 'free') return { text: problem ? texts.notNow : texts.free };
       return { text: attempts > 2 ? texts.noAnswer : texts.checking };

@@ -56,6 +56,22 @@ test('taking over is offered only where the rights say so, and asking not twice 
   assert.deepEqual(locked({}, { sameUser: true }).buttons, ['move']);
 });
 
+test('what is offered follows the policy of the form, not only the usual rights (U17, U26)', () => {
+  const guarded = { lock_right: 'reserve', takeover_right: 'admin', queue: false };
+  assert.deepEqual(locked(guarded, { rights: ['lock', 'takeover'] }).buttons, []);
+  assert.deepEqual(locked(guarded, { rights: ['reserve'] }).buttons, ['ask']);
+  assert.deepEqual(locked(guarded, { rights: ['reserve', 'admin'] }).buttons, ['ask', 'take']);
+  assert.deepEqual(locked(guarded, { rights: ['*'] }).buttons, ['ask', 'take']);
+  assert.deepEqual(locked(guarded).buttons, ['ask', 'take'], 'where no rights are told, the service decides');
+});
+
+test('who may not have the form is told so before asking for it, where that is known (U26)', () => {
+  const free = (facts) => shown({ name: 'free', snapshot: { ...HELD, state: 'free', holder: null }, ...facts }).text;
+  assert.equal(free({ rights: ['view'] }), TEXTS.readOnly);
+  for (const rights of [['view', 'lock'], ['*'], null]) assert.equal(free({ rights }), TEXTS.free);
+  assert.equal(shown({ name: 'connecting', rights: ['view'] }).text, TEXTS.checking);
+});
+
 test('a loss says by whom, when and why, and whether text is kept (U19)', () => {
   const lost = { holder: null, cause: 'takeover', by: { user: 'eva', name: 'Eva Lind' }, reason: 'urgent', token: 1, at: 0 };
   const view = shown({ name: 'lost', snapshot: HELD, lost }, { unsaved: true });
