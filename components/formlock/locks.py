@@ -130,8 +130,8 @@ class LockComponent(Session):
     # -- procedures
 
     def _procedures(self) -> dict[str, Callable[[Call], Awaitable[Payload]]]:
-        """By name, in the order in which they are registered: the last is what readiness asks (ready.py), so that none is missing when
-        that is answered."""
+        """By name, in the order in which they are registered: the last is what readiness asks (ready.py), so that none is missing
+        when that is answered."""
         return {
             "lock": self._lock,
             "unlock": self._unlock,
