@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from formlock.audience import Audience
@@ -107,17 +107,8 @@ class LockComponent(Session):
         waiting, self._waiting = self._waiting, None
         for event in waiting:
             event()
-        await self.answer(self.uris.procedure("lock"), self._lock)
         await self.answer(ARTICLE_LOCK, self._lock)
-        await self.answer(self.uris.procedure("unlock"), self._unlock)
-        await self.answer(self.uris.procedure("renew"), self._renew)
-        await self.answer(self.uris.procedure("takeover"), self._takeover)
-        await self.answer(self.uris.procedure("ask"), self._ask)
-        await self.answer(self.uris.procedure("answer"), self._answer_ask)
-        await self.answer(self.uris.procedure("leave_queue"), self._leave_queue)
-        await self.answer(self.uris.procedure("status"), self._status)
-        await self.answer(self.uris.procedure("list"), self._list)
-        for name, handler in Past(self._service, self._clock, self.uris, self._allowed).procedures().items():
+        for name, handler in self._procedures().items():
             await self.answer(self.uris.procedure(name), handler)
         self._clock.start(self._audience.look_around())
         self.note("locks.ready", epoch=self._service.epoch, sessions=len(living))
@@ -137,6 +128,22 @@ class LockComponent(Session):
         self.fault("policy.wrong", why=why, then="the policies of before go on")
 
     # -- procedures
+
+    def _procedures(self) -> dict[str, Callable[[Call], Awaitable[Payload]]]:
+        """By name, in the order in which they are registered: the last is what readiness asks (ready.py), so that none is missing
+        when that is answered."""
+        return {
+            "lock": self._lock,
+            "unlock": self._unlock,
+            "renew": self._renew,
+            "takeover": self._takeover,
+            "ask": self._ask,
+            "answer": self._answer_ask,
+            "leave_queue": self._leave_queue,
+            "list": self._list,
+            **Past(self._service, self._clock, self.uris, self._allowed).procedures(),
+            "status": self._status,
+        }
 
     async def _alive(self, call: Call) -> Payload:
         """Who holds the store; the name is what counts (see `started`)."""

@@ -33,7 +33,10 @@ from formlock_push.sqlalchemy import Outbox, install
 from tests.support.fake_bridge import FakeBridge, Message, made_keys
 from tests.support.postgres import PostgresServer
 
-LIMIT_S = 20
+pytestmark = pytest.mark.timeout(300)
+
+# Only against hanging; thousands of rows take longer.
+LIMIT_S, LONG_S = 30, 120
 # For a machine with other work, beside what is promised.
 SLACK_S = 10
 # Shorter than it is, for who waits for a killed relay's to end; long enough for one that is alive on a machine with other work.
@@ -338,7 +341,7 @@ def test_bridge_that_dies_again_and_again(world: World) -> None:
             world.bridge.stop()
             silent.clear()
             world.bridge.start()
-        until(lambda: world.count("pending") == 0, 40)
+        until(lambda: world.count("pending") == 0, LONG_S)
     world.check(3_000, forms=5)
     assert relay.postponed > 0
 
@@ -349,7 +352,7 @@ def test_busy(world: World) -> None:
     world.bridge.doing = world.bridge.judged(lambda _message: "busy" if dice.random() < 0.02 else "")
     world.write(500, forms=4)
     with world.relaying() as relay:
-        until(lambda: world.count("pending") == 0, 40)
+        until(lambda: world.count("pending") == 0, LONG_S)
     world.check(500, forms=4)
     assert relay.postponed > 0
     assert relay.refused == 0
@@ -468,7 +471,7 @@ def test_killed_again_and_again(world: World) -> None:
         process.wait(LIMIT_S)
         release_lease(world)
     with world.relaying():
-        until(lambda: world.count("pending") == 0, 40)
+        until(lambda: world.count("pending") == 0, LONG_S)
     world.check(4_000, forms=9)
 
 

@@ -85,6 +85,8 @@ async def test_a_stopped_worker_that_goes_on_has_no_say(node: Node, workers: lis
     history = History()
     first = started(workers, node, tmp_path / "first")
     ann, bob = await joined(node.ws_url, "ann"), await joined(node.ws_url, "bob")
+    # It answers `lock` before it has registered everything.
+    await first.logged("locks.ready")
     token = await granted(history, ann, "ann")
     first.pause()
     # On its way to the first: whether it comes about is open, but not twice, and not after what the second has decided.

@@ -16,7 +16,7 @@ from tests.support.node import START_WITHIN_S, Node
 from tests.support.processes import wait_gone
 
 # Each test starts nodes of its own.
-pytestmark = [pytest.mark.node, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.node, pytest.mark.timeout(600)]
 
 # An interpreter that imports a web application, beside whatever else the machine does.
 WITHIN_S = START_WITHIN_S

@@ -170,7 +170,7 @@ def test_nothing_starts_with_a_wrong_policy(tmp_path: Path) -> None:
     try:
         with pytest.raises(AssertionError, match="the node ended"):
             node.start()
-        assert f"{node.folder}/policy.toml, line 3: default.ttl can't hold" in node.log()
+        node.logged(f"{node.folder}/policy.toml, line 3: default.ttl can't hold")
     finally:
         node.stop()
 

@@ -11,6 +11,7 @@ from formlock.claims import Claims, Grant, Right
 from formlock.errors import NotAllowed
 from formlock.locks import LockComponent
 from formlock.policies import parse
+from formlock.ready import PROCEDURES
 from formlock.receipts import Signer
 from formlock.service import LockService
 from formlock.stores.memory import MemoryStore
@@ -75,6 +76,11 @@ class Component:
 @pytest.fixture
 def component() -> Component:
     return Component()
+
+
+def test_readiness_asks_what_is_registered_last(component: Component) -> None:
+    """So that none is missing when a node says that it is ready."""
+    assert list(component.component._procedures())[-1] == PROCEDURES["locks"]
 
 
 def test_locking_and_asking_need_what_the_policy_says(component: Component) -> None:

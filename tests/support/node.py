@@ -20,10 +20,11 @@ from tests.support.ports import free_port
 from tests.support.processes import kill_group
 
 ROOT = Path(__file__).parents[2]
-START_WITHIN_S = 90
-STOP_WITHIN_S = 20
-LOGGED_WITHIN_S = 20
-PUSHED_WITHIN_S = 20
+# Only against hanging.
+START_WITHIN_S = 180
+STOP_WITHIN_S = 40
+LOGGED_WITHIN_S = 60
+PUSHED_WITHIN_S = 60
 
 
 class Node:
