@@ -153,7 +153,7 @@ def refresh(page: Page) -> None:
     """Wait until htmx has taken in what it fetched."""
     page.evaluate(
         "window.settled = new Promise((done) =>"
-        " document.addEventListener('htmx:afterSettle', () => done(null), { once: true })); null"
+        " document.addEventListener('htmx:finally:request', () => done(null), { once: true })); null"
     )
     press(page, "Refresh")
     page.evaluate("window.settled")
