@@ -391,6 +391,28 @@ def test_refused_without_a_name(world: World) -> None:
     assert (world.count("sent"), world.count("refused"), relay.refused) == (40, 1, 1)
 
 
+def test_several_without_a_name(world: World) -> None:
+    """Of several bad rows behind each other each is refused by its own answer, and no good one by one that comes late."""
+    for name in ("x", "y", "z"):
+        world.write_one(name * 300, "{}", form=f"{FORM}.{name}")
+    world.write(10, forms=10)
+    relay, outcome = world.once()
+    assert outcome is Outcome.DONE
+    world.check(10, forms=10)
+    assert (world.count("sent"), world.count("refused"), relay.refused) == (10, 3, 3)
+
+
+def test_an_answer_that_never_comes(world: World) -> None:
+    """A row whose answer is left out, since the bridge died before its journal had it, is sent again though later ones were taken."""
+    unanswered = iter(["1"])
+    world.bridge.doing = world.bridge.judged(lambda message: None if message["id"] == "1" and next(unanswered, None) else "")
+    world.write(3)
+    relay, outcome = world.once()
+    assert outcome is Outcome.DONE
+    world.check(3)
+    assert (relay.postponed, world.count("sent")) == (1, 3)
+
+
 def test_messages_of_other_writers(world: World) -> None:
     """What is no JSON is refused here; a message without a name, or with another one, goes out under its row's."""
     world.write_one("one", "no json")

@@ -340,6 +340,8 @@ def test_refused(pusher: ReliablePusher, bridge: FakeBridge, spool: Path, caplog
     bridge.start()
     for n in range(3):
         assert pusher.push(FORM, version=n) is Outcome.REFUSED
+        # While the file is being made for it, nobody can say whether something waits there.
+        until(lambda: len(Spool(spool).refused()) > n)  # noqa: B023 (called at once)
     assert not Outcome.REFUSED
     pusher.close()
     assert bridge.seen == 3
