@@ -403,7 +403,7 @@ def test_several_without_a_name(world: World) -> None:
 
 
 def test_an_answer_that_never_comes(world: World) -> None:
-    """A row whose answer is left out, since the bridge died before its journal had it, is sent again though later ones were taken."""
+    """A row whose answer is left out, since the bridge died before its journal had it, is sent again, though others were taken."""
     unanswered = iter(["1"])
     world.bridge.doing = world.bridge.judged(lambda message: None if message["id"] == "1" and next(unanswered, None) else "")
     world.write(3)
