@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.core import serializers
 from django.db import DatabaseError, IntegrityError, connection, connections, transaction
 from django.db.models import F
 
@@ -409,6 +410,18 @@ def test_removed_in_mid_transaction(invoice: Invoice) -> None:
         invoice.save()
         hook.remove()
     assert sent == []
+
+
+def test_fixtures(sent: Sent) -> None:
+    """Nothing is asked or told of a record that is loaded from a fixture (those that it names may not be there yet), and nothing of
+    its old values later."""
+    [loaded] = serializers.deserialize("json", '[{"model": "django_app.plain", "pk": 5, "fields": {"a": 1, "b": 2}}]')
+    loaded.save()
+    assert sent.take() == []
+    plain: Any = loaded.object
+    plain.a = 7
+    plain.save()
+    assert sent.take() == [("plain.5", "updated", None)]
 
 
 # -- more than one record

@@ -89,6 +89,13 @@ def test_removed_in_mid_transaction(hook: Hook) -> None:
     assert rows() == []
 
 
+def test_what_cannot_be_told(hook: Hook, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A record whose form is no topic is saved all the same: there is no row, and it is counted."""
+    monkeypatch.setattr(Plain, "formlock_channel", lambda _self: "com.example.form.plain.\ud800")
+    Plain.objects.create(a=1, b=1)
+    assert (Plain.objects.count(), rows(), hook._sender.failed, hook.failed) == (1, [], 1, 0)
+
+
 def test_table(hook: Hook) -> None:
     """The app's table has the columns that the outbox's contract names, in its order."""
     (made, *_) = create_statements("sqlite")

@@ -410,6 +410,8 @@ def test_several_without_a_name(world: World) -> None:
     assert outcome is Outcome.DONE
     world.check(10, forms=10)
     assert (world.count("sent"), world.count("refused"), relay.refused) == (10, 2, 2)
+    # And then many are asked at once again.
+    assert relay._window > 1
 
 
 def test_an_answer_that_never_comes(world: World) -> None:
@@ -507,6 +509,27 @@ def release_lease(world: World) -> None:
     if world.engine.dialect.name == "sqlite":
         with world.engine.begin() as connection:
             connection.execute(text("DELETE FROM formlock_outbox_lease"))
+
+
+def test_stopped_in_mid_batch(world: World) -> None:
+    """A relay that is told to stop waits for the answers to what is on its way, and marks it; it sends nothing more."""
+    asked, stop = threading.Event(), threading.Event()
+
+    def judge(_message: Message) -> str:
+        asked.set()
+        assert stop.wait(LIMIT_S)
+        return ""
+
+    world.bridge.doing = world.bridge.judged(judge)
+    world.write(5, forms=1)
+    relay = world.relay(answer_s=LIMIT_S)
+    thread = threading.Thread(target=relay.run, args=(stop,))
+    thread.start()
+    assert asked.wait(LIMIT_S)
+    stop.set()
+    thread.join(LIMIT_S)
+    relay._line.close()
+    assert (world.bridge.seen, relay.sent, world.count("sent"), world.count("pending")) == (1, 1, 1, 4)
 
 
 def test_one_works_at_a_time(world: World) -> None:

@@ -294,6 +294,25 @@ def test_behind_a_thread_that_hangs(address: str) -> None:
         assert pusher.dropped == 1
 
 
+def test_one_time_out(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """U39: what was waited for another thread is not waited once more for the queue."""
+
+    class Slow:
+        def acquire(self, timeout: float) -> bool:
+            time.sleep(timeout)
+            return True
+
+        def release(self) -> None:
+            pass
+
+    limits: list[float] = []
+    pusher = Pusher(address, timeout_ms=200)
+    monkeypatch.setattr(pusher._line, "lock", Slow())
+    monkeypatch.setattr(pusher._line, "send", lambda _data, _pusher, limit: limits.append(limit - time.monotonic()))
+    pusher.push(FORM)
+    assert limits[0] <= 0.0
+
+
 def _child(pusher: Pusher) -> None:
     assert not pusher.push(FORM, representation="x" * MAX_BYTES)
     pusher.push(FORM, source="child")

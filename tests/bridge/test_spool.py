@@ -98,6 +98,20 @@ def test_moved_while_it_is_written(spool: Spool, path: Path, monkeypatch: pytest
     assert names(Spool(path).after(0, 10, PLENTY)) == ["b"]
 
 
+def test_moved_meanwhile(spool: Spool, path: Path) -> None:
+    """Who reads, reads the file that is there now, though he has had the one before open."""
+    spool.add([letter("a")])
+    path.rename(path.with_name("moved"))
+    assert spool.waiting().messages == 0
+    other = Spool(path)
+    other.add([letter("b"), letter("c")])
+    assert spool.waiting().messages == 2
+    found = spool.after(0, 10, PLENTY)
+    assert names(found) == ["b", "c"]
+    assert spool.settle(found) == 2
+    assert other.waiting().messages == 0
+
+
 def test_put_aside_as_a_whole(spool: Spool, path: Path) -> None:
     """A broken file is put aside with what SQLite has beside it: the newest letters may be only there."""
     spool.add([letter("a")])
