@@ -454,6 +454,15 @@ def test_moved_line(sent: Sent, invoice: Invoice) -> None:
     ]
 
 
+def test_changed_and_deleted_at_once(sent: Sent, invoice: Invoice) -> None:
+    """What a deleted record was, and where, is what the database had; not what was typed into it and never saved."""
+    line = Line.objects.create(invoice=invoice, position=1, text="one")
+    sent.clear()
+    line.position, line.text = 2, "two"
+    line.delete()
+    assert sent.take() == [("invoice.1", "updated", {"lines.1.text": ("one", None)})]
+
+
 def test_cascade(sent: Sent, invoice: Invoice) -> None:
     """What Django deletes along is told: here as part of its invoice, which is gone."""
     Line.objects.create(invoice=invoice, position=1)

@@ -515,15 +515,18 @@ def test_stopped_in_mid_batch(world: World) -> None:
     """A relay that is told to stop waits for the answers to what is on its way, and marks it; it sends nothing more."""
     asked, stop = threading.Event(), threading.Event()
 
+    relay = world.relay(answer_s=LIMIT_S)
+    thread = threading.Thread(target=relay.run, args=(stop,))
+
     def judge(_message: Message) -> str:
         asked.set()
         assert stop.wait(LIMIT_S)
+        # Time to end without the answer, for one that would.
+        thread.join(0.3)
         return ""
 
     world.bridge.doing = world.bridge.judged(judge)
     world.write(5, forms=1)
-    relay = world.relay(answer_s=LIMIT_S)
-    thread = threading.Thread(target=relay.run, args=(stop,))
     thread.start()
     assert asked.wait(LIMIT_S)
     stop.set()

@@ -595,6 +595,19 @@ def test_unknown_is_not_free(pusher: ReliablePusher, bridge: FakeBridge, monkeyp
     assert versions(bridge) == [1]
 
 
+def test_goes_on_in_a_new_file(pusher: ReliablePusher, bridge: FakeBridge, spool: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """When the file is moved away, what is in the new one is drained from its beginning: its numbers have begun anew."""
+    monkeypatch.setattr(Spool, "holds", lambda _self, _form: None)
+    bridge.start()
+    for n in range(5):
+        assert pusher.push(FORM, version=n) is Outcome.SPOOLED
+    assert pusher.flush(WITHIN_S)
+    spool.rename(spool.with_name("moved"))
+    assert pusher.push(FORM, version=5) is Outcome.SPOOLED
+    assert pusher.flush(WITHIN_S)
+    assert versions(bridge) == list(range(6))
+
+
 def test_private(pusher: ReliablePusher, spool: Path) -> None:
     """Nobody else can read what waits."""
     assert pusher.push(FORM)
