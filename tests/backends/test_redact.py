@@ -162,6 +162,9 @@ def test_too_long() -> None:
     told, message = fitting(replace(update, change_set={"margin": [1, "x" * 70_000]}))
     assert (told.representation, told.change_set, told.redact) == (None, None, None)
     assert set(json.loads(message)) == {"v", "form", "status"}
+    # Where the rights themselves can't be said, nothing is told that may need them.
+    told, _ = fitting(replace(update, representation=None, redact={"margin": "no right"}))
+    assert (told.change_set, told.redact) == (None, None)
 
 
 def test_two_rights_for_one_field() -> None:

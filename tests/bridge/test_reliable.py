@@ -312,6 +312,38 @@ def test_behind_what_another_has_left(address: str, spool: Path, bridge: FakeBri
     assert versions(bridge) == list(range(31))
 
 
+def test_behind_one_that_is_being_written(address: str, spool: Path, bridge: FakeBridge, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An update whose predecessor is on its way into the spool follows it there: the file does not show that one yet."""
+    writing, hung = threading.Event(), threading.Event()
+    add, holds = Spool._add, Spool.holds
+    unknown = iter([None])
+
+    def hang(self: Spool, writer: sqlite3.Connection, letters: Any) -> Any:
+        writing.set()
+        assert hung.wait(WITHIN_S)
+        return add(self, writer, letters)
+
+    bridge.start()
+    monkeypatch.setattr(Spool, "_add", hang)
+    # The first one can't find out whether it may go directly.
+    monkeypatch.setattr(Spool, "holds", lambda self, form: next(unknown) if not writing.is_set() else holds(self, form))
+    with ReliablePusher(address, spool=spool, timeout_ms=20_000) as pusher:
+        pusher.start()
+        office = pusher._office
+        until(lambda: office._line is not None and office._line.up is True)
+        threads = [threading.Thread(target=pusher.push, args=(FORM,), kwargs={"version": n}) for n in (1, 2)]
+        threads[0].start()
+        assert writing.wait(WITHIN_S)
+        threads[1].start()
+        until(lambda: bridge.seen > 0 or (office._keeper is not None and office._keeper._inbox.qsize() > 0))
+        hung.set()
+        for thread in threads:
+            thread.join()
+        assert pusher.spooled == 2
+        assert pusher.flush(WITHIN_S)
+    assert versions(bridge) == [1, 2]
+
+
 def test_busy(pusher: ReliablePusher, bridge: FakeBridge) -> None:
     """What the bridge has no room for goes into the spool and is taken later; nothing overtakes it, although the bridge would
     take the next one of that form."""
