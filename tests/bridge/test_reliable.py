@@ -17,7 +17,7 @@ import pytest
 from formlock_push import MAX_BYTES, Bounds, Keys, Outcome, ReliablePusher
 from formlock_push.circuit import MAX_REST_S, Circuit
 from formlock_push.letter import Answer
-from formlock_push.spool import Spool
+from formlock_push.spool import Spool, Unusable
 from tests.support.fake_bridge import FakeBridge, made_keys
 from tests.support.node import free_port
 
@@ -344,6 +344,31 @@ def test_behind_one_that_is_being_written(address: str, spool: Path, bridge: Fak
     assert versions(bridge) == [1, 2]
 
 
+def test_in_the_order_of_their_turns(pusher: ReliablePusher, bridge: FakeBridge) -> None:
+    """An update that has waited for its predecessor's answer stays behind it when both have to go by the spool."""
+    asked, answer = threading.Event(), threading.Event()
+
+    def busy(message: dict[str, Any]) -> dict[str, Any]:
+        asked.set()
+        assert answer.wait(WITHIN_S)
+        return bridge.busy(message)
+
+    bridge.doing = busy
+    bridge.start()
+    threads = [threading.Thread(target=pusher.push, args=(FORM,), kwargs={"version": n, "id": f"{n}"}) for n in (1, 2)]
+    threads[0].start()
+    assert asked.wait(WITHIN_S)
+    threads[1].start()
+    until(lambda: pusher._office._under_way[FORM].id == "2")
+    answer.set()
+    for thread in threads:
+        thread.join()
+    bridge.doing = bridge.take
+    assert pusher.spooled == 2
+    assert pusher.flush(WITHIN_S)
+    assert versions(bridge) == [1, 2]
+
+
 def test_busy(pusher: ReliablePusher, bridge: FakeBridge) -> None:
     """What the bridge has no room for goes into the spool and is taken later; nothing overtakes it, although the bridge would
     take the next one of that form."""
@@ -625,6 +650,24 @@ def test_unknown_is_not_free(pusher: ReliablePusher, bridge: FakeBridge, monkeyp
     assert pusher.push(FORM, version=1) is Outcome.SPOOLED
     assert pusher.flush(WITHIN_S)
     assert versions(bridge) == [1]
+
+
+def test_answer_that_cannot_be_noted(pusher: ReliablePusher, bridge: FakeBridge, monkeypatch: pytest.MonkeyPatch) -> None:
+    """When the disk fails as an answer is to be noted, it is noted later: nothing stays in the spool for ever."""
+    settle = Spool.settle
+    failures = iter([Unusable("disk I/O error")])
+
+    def fail(self: Spool, arrived: Any, refused: Any = ()) -> int:
+        if (error := next(failures, None)) is not None:
+            raise error
+        return settle(self, arrived, refused)
+
+    monkeypatch.setattr(Spool, "holds", lambda _self, _form: None)
+    monkeypatch.setattr(Spool, "settle", fail)
+    bridge.start()
+    assert pusher.push(FORM, version=1) is Outcome.SPOOLED
+    assert pusher.flush(WITHIN_S)
+    assert (versions(bridge), bridge.repeated) == ([1], 0)
 
 
 def test_goes_on_in_a_new_file(pusher: ReliablePusher, bridge: FakeBridge, spool: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -223,7 +223,9 @@ def test_holds(spool: Spool, path: Path) -> None:
     other.execute("COMMIT")
     other.close()
     assert spool.holds(FORM) is False
-    path.rename(path.with_name("moved"))
+    # As a process does that finds it broken.
+    for end in ("-wal", "-shm", ""):
+        Path(f"{path}{end}").rename(f"{path}-moved{end}")
     Spool(path).add([letter("a")])
     assert spool.holds(FORM) is True
 
