@@ -16,7 +16,9 @@ import pytest
 
 from formlock_push import MAX_BYTES, Bounds, Keys, Outcome, ReliablePusher
 from formlock_push.circuit import MAX_REST_S, Circuit
-from formlock_push.letter import Answer
+from formlock_push.keeper import Counted, Keeper
+from formlock_push.letter import Answer, Letter
+from formlock_push.line import Line
 from formlock_push.spool import Spool, Unusable
 from tests.support.fake_bridge import FakeBridge, made_keys
 from tests.support.node import free_port
@@ -345,28 +347,33 @@ def test_behind_one_that_is_being_written(address: str, spool: Path, bridge: Fak
 
 
 def test_in_the_order_of_their_turns(pusher: ReliablePusher, bridge: FakeBridge) -> None:
-    """An update that has waited for its predecessor's answer stays behind it when both have to go by the spool."""
-    asked, answer = threading.Event(), threading.Event()
+    """An update waits for its predecessor's answer, and stays behind it when that one has to go by the spool."""
+    asked, answer = ({name: threading.Event() for name in "123"} for _ in range(2))
 
-    def busy(message: dict[str, Any]) -> dict[str, Any]:
-        asked.set()
-        assert answer.wait(WITHIN_S)
-        return bridge.busy(message)
+    def slowly(message: dict[str, Any]) -> dict[str, Any]:
+        asked[message["id"]].set()
+        assert answer[message["id"]].wait(WITHIN_S)
+        return bridge.busy(message) if message["id"] == "2" else bridge.take(message)
 
-    bridge.doing = busy
+    bridge.doing = slowly
     bridge.start()
-    threads = [threading.Thread(target=pusher.push, args=(FORM,), kwargs={"version": n, "id": f"{n}"}) for n in (1, 2)]
+    threads = [threading.Thread(target=pusher.push, args=(FORM,), kwargs={"version": n, "id": f"{n}"}) for n in (1, 2, 3)]
     threads[0].start()
-    assert asked.wait(WITHIN_S)
+    assert asked["1"].wait(WITHIN_S)
     threads[1].start()
     until(lambda: pusher._office._under_way[FORM].id == "2")
-    answer.set()
+    answer["1"].set()
+    assert asked["2"].wait(WITHIN_S)
+    threads[2].start()
+    until(lambda: FORM in pusher._office._under_way and pusher._office._under_way[FORM].id == "3")
+    answer["3"].set()
+    answer["2"].set()
     for thread in threads:
         thread.join()
+    assert (pusher.acknowledged, pusher.spooled) == (1, 2)
     bridge.doing = bridge.take
-    assert pusher.spooled == 2
     assert pusher.flush(WITHIN_S)
-    assert versions(bridge) == [1, 2]
+    assert versions(bridge) == [1, 2, 3]
 
 
 def test_busy(pusher: ReliablePusher, bridge: FakeBridge) -> None:
@@ -484,6 +491,18 @@ def test_full(address: str, spool: Path, bridge: FakeBridge, caplog: pytest.LogC
         bridge.start()
         assert pusher.flush(WITHIN_S)
         assert versions(bridge) == list(range(5))
+
+
+def test_full_in_one_write(address: str, spool: Path) -> None:
+    """Of updates that are written together each is told its own outcome."""
+    line = Line(address, None, answered=lambda _letter, _answer: None, connected=lambda _up: None)
+    kept = Spool(spool, Bounds(max_messages=2))
+    keeper = Keeper(kept, line, Circuit(), Counted(lambda _number: None, lambda _letter, _answer: None))
+    letters = [Letter(FORM, "", f"{number}", b"x") for number in range(3)]
+    keeper._write(letters)
+    assert [letter.written is None for letter in letters] == [True, True, False]
+    assert all(letter.wrote.is_set() for letter in letters)
+    assert [letter.id for letter in kept.after(0, 10, MAX_BYTES)] == ["0", "1"]
 
 
 def test_full_of_bytes(address: str, spool: Path) -> None:
