@@ -91,5 +91,5 @@ def create_statements(dialect: Dialect) -> tuple[str, ...]:
 
 
 def _column(text: str | None) -> str:
-    """PostgreSQL has no NUL in its texts. A name with one is refused by the bridge, not by the application's commit."""
-    return "" if text is None else str(text).replace("\0", "")
+    """A number may serve as a name. No name has a NUL, which PostgreSQL would not take: it could not be told."""
+    return "" if text is None else str(text)

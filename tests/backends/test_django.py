@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.core import serializers
 from django.db import DatabaseError, IntegrityError, connection, connections, transaction
 from django.db.models import F
 
@@ -411,6 +412,18 @@ def test_removed_in_mid_transaction(invoice: Invoice) -> None:
     assert sent == []
 
 
+def test_fixtures(sent: Sent) -> None:
+    """Nothing is asked or told of a record that is loaded from a fixture (those that it names may not be there yet), and nothing of
+    its old values later."""
+    [loaded] = serializers.deserialize("json", '[{"model": "django_app.plain", "pk": 5, "fields": {"a": 1, "b": 2}}]')
+    loaded.save()
+    assert sent.take() == []
+    plain: Any = loaded.object
+    plain.a = 7
+    plain.save()
+    assert sent.take() == [("plain.5", "updated", None)]
+
+
 # -- more than one record
 
 
@@ -439,6 +452,15 @@ def test_moved_line(sent: Sent, invoice: Invoice) -> None:
         ("invoice.1", "updated", {"lines.1.text": ("one", None)}),
         ("invoice.2", "updated", {"lines.1.text": (None, "one")}),
     ]
+
+
+def test_changed_and_deleted_at_once(sent: Sent, invoice: Invoice) -> None:
+    """What a deleted record was, and where, is what the database had; not what was typed into it and never saved."""
+    line = Line.objects.create(invoice=invoice, position=1, text="one")
+    sent.clear()
+    line.position, line.text = 2, "two"
+    line.delete()
+    assert sent.take() == [("invoice.1", "updated", {"lines.1.text": ("one", None)})]
 
 
 def test_cascade(sent: Sent, invoice: Invoice) -> None:

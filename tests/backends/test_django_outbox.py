@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 from django.core.management import call_command
-from django.db import DatabaseError, connection, transaction
+from django.db import DatabaseError, connection, connections, transaction
 
 from formlock_push.django import muted
 from formlock_push.django.hook import Hook, install
 from formlock_push.django.outbox import Outbox
 from formlock_push.outbox import create_statements
-from tests.backends.django_app.models import Invoice, Line
+from tests.backends.django_app.models import Invoice, Line, Plain
 from tests.backends.django_support import Row, databases
 from tests.support.fake_bridge import FakeBridge
 
@@ -67,6 +67,33 @@ def test_without_a_transaction(hook: Hook) -> None:
     with pytest.raises(DatabaseError):
         invoice.delete()
     assert Invoice.objects.count() == 1
+
+
+def test_another_database(hook: Hook) -> None:
+    """The row is in the transaction of the database that the record is in: without that one's table neither is written."""
+    with connections["other"].cursor() as cursor:
+        cursor.execute("DROP TABLE formlock_outbox")
+    with pytest.raises(DatabaseError):
+        Plain.objects.using("other").create(a=1, b=1)
+    with pytest.raises(DatabaseError):
+        Plain(a=1, b=1).save(using="other")
+    assert Plain.objects.using("other").count() == 0
+    assert rows() == []
+
+
+def test_removed_in_mid_transaction(hook: Hook) -> None:
+    """A removed hook writes nothing any more, not even what is committed later."""
+    with transaction.atomic():
+        Plain.objects.create(a=1, b=1)
+        hook.remove()
+    assert rows() == []
+
+
+def test_what_cannot_be_told(hook: Hook, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A record whose form is no topic is saved all the same: there is no row, and it is counted."""
+    monkeypatch.setattr(Plain, "formlock_channel", lambda _self: "com.example.form.plain.\ud800")
+    Plain.objects.create(a=1, b=1)
+    assert (Plain.objects.count(), rows(), hook._sender.failed, hook.failed) == (1, [], 1, 0)
 
 
 def test_table(hook: Hook) -> None:

@@ -78,6 +78,19 @@ def test_outbox_and_relay(hook: Hook) -> None:
     assert hook.failed == 0
 
 
+def test_wakes_the_relay(hook: Hook) -> None:
+    """A commit with rows in it notifies whoever listens, with the commit and not before."""
+    import psycopg
+
+    given = connections[ALIAS].settings_dict
+    with psycopg.connect(dbname=given["NAME"], user=given["USER"], host=given["HOST"], autocommit=True) as listening:
+        listening.execute("LISTEN formlock_outbox")
+        with transaction.atomic(ALIAS):
+            Plain.objects.using(ALIAS).create(a=1, b=1)
+            assert list(listening.notifies(timeout=0.1)) == []
+        assert len(list(listening.notifies(timeout=WITHIN_S, stop_after=1))) == 1
+
+
 def test_a_takeover_waits_for_a_save(hook: Hook) -> None:
     """U14: while a fenced save runs, a claim waits for its commit, and then reads what it has written."""
     with acting():

@@ -83,6 +83,18 @@ def test_asynchronous(sent: Sent) -> None:
     assert [entry[:2] for entry in sent.take()] == [("invoice.1", "updated")]
 
 
+def test_streamed_asynchronously(sent: Sent) -> None:
+    """What a coroutine's request changes while its answer is being sent is its own too."""
+
+    async def ask() -> bytes:
+        answer: Any = await AsyncClient().get("/stream_async")
+        assert sent == []
+        return b"".join([part async for part in answer.streaming_content])
+
+    assert asyncio.run(ask()) == b"changingchanged"
+    assert [update.actor for update in sent] == [{"user": "ann", "name": "Ann"}]
+
+
 def test_atomic_requests(sent: Sent) -> None:
     """With ATOMIC_REQUESTS a view that fails has changed nothing, and nothing is told; another one is told after it."""
     client = Client(raise_request_exception=False)

@@ -152,6 +152,18 @@ def test_more_than_a_message_can_name(session: Session, sent: Sent) -> None:
     assert (beyond.change_set, beyond.representation, beyond.redact) == (None, None, None)
 
 
+def test_contents_with_more_than_a_message_can_name() -> None:
+    """Then the record's own contents aren't told either: they show what nobody could cut out."""
+    ledger = Ledger()
+    redact = {f"field{number}": "some" for number in range(65)}
+    shown = {"field1": "marker"}
+    ledger.add(
+        "record", Change(status="updated", form=f"{FORM}.1", pairs={"field1": ("", "marker")}, representation=shown, redact=redact)
+    )
+    [update] = ledger.updates()
+    assert (update.change_set, update.representation, update.redact) == (None, None, None)
+
+
 def test_too_long() -> None:
     """An update that is made shorter keeps its rights for as long as it tells of a field."""
     update = Update(form=f"{FORM}.1", change_set={"margin": [1, 2]}, representation="x" * 70_000)
@@ -162,6 +174,9 @@ def test_too_long() -> None:
     told, message = fitting(replace(update, change_set={"margin": [1, "x" * 70_000]}))
     assert (told.representation, told.change_set, told.redact) == (None, None, None)
     assert set(json.loads(message)) == {"v", "form", "status"}
+    # Where the rights themselves can't be said, nothing is told that may need them.
+    told, _ = fitting(replace(update, representation=None, redact={"margin": "no right"}))
+    assert (told.change_set, told.redact) == (None, None)
 
 
 def test_two_rights_for_one_field() -> None:

@@ -396,6 +396,40 @@ def test_refused_without_a_name(world: World) -> None:
     assert (world.count("sent"), world.count("refused"), relay.refused) == (40, 1, 1)
 
 
+def test_several_without_a_name(world: World) -> None:
+    """Of several bad rows each is refused by its own answer; no good one is by an answer to what was asked before."""
+    relay = world.relay()
+
+    def judge(_message: Message) -> str:
+        # What comes behind the first answer without a name comes when all is being asked again.
+        until(lambda: relay._window == 1)
+        return ""
+
+    world.bridge.doing = world.bridge.judged(judge)
+    world.write_one("x" * 300, "{}", form=f"{FORM}.x")
+    world.write(1, forms=10)
+    world.write_one("y" * 300, "{}", form=f"{FORM}.y")
+    world.write(9, forms=10, first=1)
+    outcome = relay.run_once()
+    relay._line.close()
+    assert outcome is Outcome.DONE
+    world.check(10, forms=10)
+    assert (world.count("sent"), world.count("refused"), relay.refused) == (10, 2, 2)
+    # And then many are asked at once again.
+    assert relay._window > 1
+
+
+def test_an_answer_that_never_comes(world: World) -> None:
+    """A row whose answer is left out, since the bridge died before its journal had it, is sent again, though others were taken."""
+    unanswered = iter(["1"])
+    world.bridge.doing = world.bridge.judged(lambda message: None if message["id"] == "1" and next(unanswered, None) else "")
+    world.write(3)
+    relay, outcome = world.once()
+    assert outcome is Outcome.DONE
+    world.check(3)
+    assert (relay.postponed, world.count("sent")) == (1, 3)
+
+
 def test_messages_of_other_writers(world: World) -> None:
     """What is no JSON is refused here; a message without a name, or with another one, goes out under its row's."""
     world.write_one("one", "no json")
@@ -480,6 +514,30 @@ def release_lease(world: World) -> None:
     if world.engine.dialect.name == "sqlite":
         with world.engine.begin() as connection:
             connection.execute(text("DELETE FROM formlock_outbox_lease"))
+
+
+def test_stopped_in_mid_batch(world: World) -> None:
+    """A relay that is told to stop waits for the answers to what is on its way, and marks it; it sends nothing more."""
+    asked, stop = threading.Event(), threading.Event()
+
+    relay = world.relay(answer_s=LIMIT_S)
+    thread = threading.Thread(target=relay.run, args=(stop,))
+
+    def judge(_message: Message) -> str:
+        asked.set()
+        assert stop.wait(LIMIT_S)
+        # Time to end without the answer, for one that would.
+        thread.join(0.3)
+        return ""
+
+    world.bridge.doing = world.bridge.judged(judge)
+    world.write(5, forms=1)
+    thread.start()
+    assert asked.wait(LIMIT_S)
+    stop.set()
+    thread.join(LIMIT_S)
+    relay._line.close()
+    assert (world.bridge.seen, relay.sent, world.count("sent"), world.count("pending")) == (1, 1, 1, 4)
 
 
 def test_one_works_at_a_time(world: World) -> None:

@@ -14,7 +14,7 @@ from flask import Flask, Response, stream_with_context
 from formlock.uris import Uris
 from formlock_bridge.intake import Rejected, read
 from formlock_push import Update
-from formlock_push.scope import NOBODY, Acting, AsgiMiddleware, Middleware, act, acting, muted, reporting
+from formlock_push.scope import NOBODY, Acting, AsgiMiddleware, Middleware, Scope, act, acting, ask, inside, muted, reporting
 
 
 def who() -> Acting | None:
@@ -66,6 +66,26 @@ def test_acting() -> None:
             raise RuntimeError
         assert who() == Acting(None, "ann", "billing")
     assert who() is None
+
+
+def test_asked_once() -> None:
+    """Who acts is asked once for each request, also where nobody does, or where it can't be told: it may be a query."""
+    asked: list[int] = []
+
+    def nobody() -> None:
+        asked.append(1)
+
+    def broken() -> None:
+        asked.append(1)
+        raise RuntimeError("no session")
+
+    for question in (nobody, broken):
+        asked.clear()
+        with inside(Scope()):
+            ask(question)
+            assert who() == NOBODY
+            assert who() == NOBODY
+        assert len(asked) == 1
 
 
 # With a joiner, which has no width, and a blank that keeps words together.

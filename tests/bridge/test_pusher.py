@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 import zmq
 
-from formlock_push import MAX_BYTES, InvalidKeys, Keys, Pusher
+from formlock_push import MAX_BYTES, InvalidKeys, Keys, Pusher, Update
 from tests.support.fake_bridge import made_keys
 from tests.support.node import free_port
 
@@ -84,11 +84,13 @@ def test_bulk(address: str, pull: zmq.Socket[bytes]) -> None:
     """U36: what has happened to many records of a type is one message; more ids than the bridge takes are left out."""
     with Pusher(address) as pusher:
         assert pusher.bulk("invoice", 4_000, change_set={"status": [None, "sent"]}, redact={"status": "office"})
-        assert pusher.bulk("org.shop.form.order.*", 2, ["7", "8"])
+        assert pusher.bulk("org.shop.form.order.*", 2, ["7", "8"], source="shop", origin="tab-1", actor="ann", status="sent")
         assert pusher.bulk("invoice", 1_001, [str(n) for n in range(1_001)])
     first, second, third = (received(pull) for _ in range(3))
     assert (first["form"], first["count"], first["redact"]) == ("com.example.form.invoice.*", 4_000, {"status": "office"})
     assert (second["form"], second["count"], second["ids"]) == ("org.shop.form.order.*", 2, ["7", "8"])
+    said = {"source": "shop", "origin": "tab-1", "actor": "ann", "status": "sent"}
+    assert {name: second[name] for name in said} == said
     assert (third["count"], "ids" in third) == (1_001, False)
 
 
@@ -158,6 +160,29 @@ def test_nobody_there(address: str, caplog: pytest.LogCaptureFixture) -> None:
     assert "full" in lines[0].getMessage()
 
 
+def test_room_in_time(address: str) -> None:
+    """A burst that is longer than the queue waits for room, within its time-out: nothing is dropped while somebody reads."""
+    with Pusher(address, linger_ms=0, timeout_ms=WITHIN_MS) as pusher:
+
+        def burst() -> None:
+            for _ in range(1_100):
+                pusher.push(FORM)
+
+        pushing = threading.Thread(target=burst)
+        pushing.start()
+        limit = time.monotonic() + WITHIN_MS / 1000
+        while pusher.sent < 1_000:
+            assert time.monotonic() < limit
+            time.sleep(0.005)
+        with zmq.Context() as context, context.socket(zmq.PULL) as pull:
+            pull.set(zmq.RCVTIMEO, WITHIN_MS)
+            pull.bind(address)
+            for _ in range(1_100):
+                received(pull)
+            pushing.join()
+        assert (pusher.sent, pusher.dropped) == (1_100, 0)
+
+
 def test_back_again(address: str) -> None:
     """U38: what was queued while the bridge was away arrives when it is back, in order, and pushing goes on."""
     with Pusher(address, linger_ms=0) as pusher:
@@ -194,6 +219,8 @@ def test_never_raises(address: str, caplog: pytest.LogCaptureFixture) -> None:
         assert (pusher.sent, pusher.dropped) == (0, len(wrong))
     with Pusher("nowhere") as pusher:
         assert not pusher.push(FORM)
+        # Nothing is left of the first attempt.
+        assert "Invalid argument" in (pusher._try(Update(form=FORM)) or "")
     assert "Invalid argument" in caplog.text
 
 
@@ -293,6 +320,25 @@ def test_behind_a_thread_that_hangs(address: str) -> None:
     with Pusher(address, timeout_ms=100) as pusher, pusher._line.lock:
         assert not pusher.push(FORM)
         assert pusher.dropped == 1
+
+
+def test_one_time_out(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """U39: what was waited for another thread is not waited once more for the queue."""
+
+    class Slow:
+        def acquire(self, timeout: float) -> bool:
+            time.sleep(timeout)
+            return True
+
+        def release(self) -> None:
+            pass
+
+    limits: list[float] = []
+    pusher = Pusher(address, timeout_ms=200)
+    monkeypatch.setattr(pusher._line, "lock", Slow())
+    monkeypatch.setattr(pusher._line, "send", lambda _data, _pusher, limit: limits.append(limit - time.monotonic()))
+    pusher.push(FORM)
+    assert limits[0] <= 0.0
 
 
 def _child(pusher: Pusher) -> None:

@@ -16,8 +16,10 @@ import pytest
 
 from formlock_push import MAX_BYTES, Bounds, Keys, Outcome, ReliablePusher
 from formlock_push.circuit import MAX_REST_S, Circuit
-from formlock_push.letter import Answer
-from formlock_push.spool import Spool
+from formlock_push.keeper import Counted, Keeper
+from formlock_push.letter import Answer, Letter
+from formlock_push.line import Line
+from formlock_push.spool import Spool, Unusable
 from tests.support.fake_bridge import FakeBridge, made_keys
 from tests.support.node import free_port
 
@@ -340,6 +342,68 @@ def test_behind_what_another_has_left(address: str, spool: Path, bridge: FakeBri
     assert versions(bridge) == list(range(31))
 
 
+def test_behind_one_that_is_being_written(address: str, spool: Path, bridge: FakeBridge, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An update whose predecessor is on its way into the spool follows it there: the file does not show that one yet."""
+    writing, hung = threading.Event(), threading.Event()
+    add, holds = Spool._add, Spool.holds
+    unknown = iter([None])
+
+    def hang(self: Spool, writer: sqlite3.Connection, letters: Any) -> Any:
+        writing.set()
+        assert hung.wait(WITHIN_S)
+        return add(self, writer, letters)
+
+    bridge.start()
+    monkeypatch.setattr(Spool, "_add", hang)
+    # The first one can't find out whether it may go directly.
+    monkeypatch.setattr(Spool, "holds", lambda self, form: next(unknown) if not writing.is_set() else holds(self, form))
+    with ReliablePusher(address, spool=spool, timeout_ms=20_000) as pusher:
+        pusher.start()
+        office = pusher._office
+        until(lambda: office._line is not None and office._line.up is True)
+        threads = [threading.Thread(target=pusher.push, args=(FORM,), kwargs={"version": n}) for n in (1, 2)]
+        threads[0].start()
+        assert writing.wait(WITHIN_S)
+        threads[1].start()
+        until(lambda: bridge.seen > 0 or (office._keeper is not None and office._keeper._inbox.qsize() > 0))
+        hung.set()
+        for thread in threads:
+            thread.join()
+        assert pusher.spooled == 2
+        assert pusher.flush(WITHIN_S)
+    assert versions(bridge) == [1, 2]
+
+
+def test_in_the_order_of_their_turns(pusher: ReliablePusher, bridge: FakeBridge) -> None:
+    """An update waits for its predecessor's answer, and stays behind it when that one has to go by the spool."""
+    asked, answer = ({name: threading.Event() for name in "123"} for _ in range(2))
+
+    def slowly(message: dict[str, Any]) -> dict[str, Any]:
+        asked[message["id"]].set()
+        assert answer[message["id"]].wait(WITHIN_S)
+        return bridge.busy(message) if message["id"] == "2" else bridge.take(message)
+
+    bridge.doing = slowly
+    bridge.start()
+    threads = [threading.Thread(target=pusher.push, args=(FORM,), kwargs={"version": n, "id": f"{n}"}) for n in (1, 2, 3)]
+    threads[0].start()
+    assert asked["1"].wait(WITHIN_S)
+    threads[1].start()
+    until(lambda: pusher._office._under_way[FORM].id == "2")
+    answer["1"].set()
+    assert asked["2"].wait(WITHIN_S)
+    threads[2].start()
+    until(lambda: FORM in pusher._office._under_way and pusher._office._under_way[FORM].id == "3")
+    answer["3"].set()
+    answer["2"].set()
+    for thread in threads:
+        thread.join()
+    assert (pusher.acknowledged, pusher.spooled) == (1, 2)
+    bridge.doing = bridge.take
+    assert pusher.flush(WITHIN_S)
+    assert versions(bridge) == [1, 2, 3]
+
+
 def test_busy(pusher: ReliablePusher, bridge: FakeBridge) -> None:
     """What the bridge has no room for goes into the spool and is taken later; nothing overtakes it, although the bridge would
     take the next one of that form."""
@@ -368,6 +432,8 @@ def test_refused(pusher: ReliablePusher, bridge: FakeBridge, spool: Path, caplog
     bridge.start()
     for n in range(3):
         assert pusher.push(FORM, version=n) is Outcome.REFUSED
+        # While the file is being made for it, nobody can say whether something waits there.
+        until(lambda: len(Spool(spool).refused()) > n)  # noqa: B023 (called at once)
     assert not Outcome.REFUSED
     pusher.close()
     assert bridge.seen == 3
@@ -455,6 +521,18 @@ def test_full(address: str, spool: Path, bridge: FakeBridge, caplog: pytest.LogC
         bridge.start()
         assert pusher.flush(WITHIN_S)
         assert versions(bridge) == list(range(5))
+
+
+def test_full_in_one_write(address: str, spool: Path) -> None:
+    """Of updates that are written together each is told its own outcome."""
+    line = Line(address, None, answered=lambda _letter, _answer: None, connected=lambda _up: None)
+    kept = Spool(spool, Bounds(max_messages=2))
+    keeper = Keeper(kept, line, Circuit(), Counted(lambda _number: None, lambda _letter, _answer: None))
+    letters = [Letter(FORM, "", f"{number}", b"x") for number in range(3)]
+    keeper._write(letters)
+    assert [letter.written is None for letter in letters] == [True, True, False]
+    assert all(letter.wrote.is_set() for letter in letters)
+    assert [letter.id for letter in kept.after(0, 10, MAX_BYTES)] == ["0", "1"]
 
 
 def test_full_of_bytes(address: str, spool: Path) -> None:
@@ -621,6 +699,37 @@ def test_unknown_is_not_free(pusher: ReliablePusher, bridge: FakeBridge, monkeyp
     assert pusher.push(FORM, version=1) is Outcome.SPOOLED
     assert pusher.flush(WITHIN_S)
     assert versions(bridge) == [1]
+
+
+def test_answer_that_cannot_be_noted(pusher: ReliablePusher, bridge: FakeBridge, monkeypatch: pytest.MonkeyPatch) -> None:
+    """When the disk fails as an answer is to be noted, it is noted later: nothing stays in the spool for ever."""
+    settle = Spool.settle
+    failures = iter([Unusable("disk I/O error")])
+
+    def fail(self: Spool, arrived: Any, refused: Any = ()) -> int:
+        if (error := next(failures, None)) is not None:
+            raise error
+        return settle(self, arrived, refused)
+
+    monkeypatch.setattr(Spool, "holds", lambda _self, _form: None)
+    monkeypatch.setattr(Spool, "settle", fail)
+    bridge.start()
+    assert pusher.push(FORM, version=1) is Outcome.SPOOLED
+    assert pusher.flush(WITHIN_S)
+    assert (versions(bridge), bridge.repeated) == ([1], 0)
+
+
+def test_goes_on_in_a_new_file(pusher: ReliablePusher, bridge: FakeBridge, spool: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """When the file is moved away, what is in the new one is drained from its beginning: its numbers have begun anew."""
+    monkeypatch.setattr(Spool, "holds", lambda _self, _form: None)
+    bridge.start()
+    for n in range(5):
+        assert pusher.push(FORM, version=n) is Outcome.SPOOLED
+    assert pusher.flush(WITHIN_S)
+    spool.rename(spool.with_name("moved"))
+    assert pusher.push(FORM, version=5) is Outcome.SPOOLED
+    assert pusher.flush(WITHIN_S)
+    assert versions(bridge) == list(range(6))
 
 
 def test_private(pusher: ReliablePusher, spool: Path) -> None:

@@ -178,6 +178,32 @@ def test_fork(bridge: FakeBridge, tmp_path: Path, there: bool) -> None:
     assert list(tmp_path.glob("spool.corrupt*")) == []
 
 
+def test_fork_carries_no_file(tmp_path: Path) -> None:
+    """SQLite's locks are known per process and file: a child has no file of its parent's spools open, not even unused, and both go
+    on, the parent with its lease."""
+    script = """
+import os, sys
+from formlock_push.letter import Letter
+from formlock_push.spool import Spool
+spool = Spool(sys.argv[1])
+assert spool.add([Letter("form", "", "parent", b"")]) == [None]
+assert spool.holds("form")
+assert spool.lease()
+child = os.fork()
+if child == 0:
+    opened = [os.readlink(f"/proc/self/fd/{fd}") for fd in os.listdir("/proc/self/fd") if os.path.exists(f"/proc/self/fd/{fd}")]
+    print([path for path in opened if path.startswith(sys.argv[1])], flush=True)
+    assert spool.add([Letter("form", "", "child", b"")]) == [None]
+    sys.exit(0)
+code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+assert spool.lease()
+print(code, [letter.id for letter in spool.after(0, 10, 1000)])
+"""
+    code, out, err = ended(script, tmp_path / "spool")
+    assert (code, err) == (0, "")
+    assert out == "[]\n0 ['parent', 'child']\n"
+
+
 @pytest.mark.parametrize("closing", ["pusher.close()", "del pusher", "kept = pusher"])
 @pytest.mark.parametrize("state", ["there", "silent", "away"])
 def test_exit(bridge: FakeBridge, tmp_path: Path, closing: str, state: str) -> None:

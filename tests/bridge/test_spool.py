@@ -17,6 +17,7 @@ import pytest
 from formlock_push import spool as spool_module
 from formlock_push.letter import Letter
 from formlock_push.spool import Bounds, Spool, Unusable
+from tests.support.sqlite import from_outside
 
 FORM = "com.example.form.invoice.42"
 PLENTY = 1 << 20
@@ -95,6 +96,30 @@ def test_moved_while_it_is_written(spool: Spool, path: Path, monkeypatch: pytest
     monkeypatch.setattr(Spool, "_add", moved)
     assert spool.add([letter("b")]) == [None]
     assert names(Spool(path).after(0, 10, PLENTY)) == ["b"]
+
+
+def test_moved_meanwhile(spool: Spool, path: Path) -> None:
+    """Who reads, reads the file that is there now, though he has had the one before open."""
+    spool.add([letter("a")])
+    path.rename(path.with_name("moved"))
+    assert spool.waiting().messages == 0
+    other = Spool(path)
+    other.add([letter("b"), letter("c")])
+    assert spool.waiting().messages == 2
+    found = spool.after(0, 10, PLENTY)
+    assert names(found) == ["b", "c"]
+    assert spool.settle(found) == 2
+    assert other.waiting().messages == 0
+
+
+def test_put_aside_as_a_whole(spool: Spool, path: Path) -> None:
+    """A broken file is put aside with what SQLite has beside it: the newest letters may be only there."""
+    spool.add([letter("a")])
+    spool._put_aside(spool._file, sqlite3.DatabaseError("broken"))
+    [aside] = path.parent.glob("*.corrupt-*[0-9]")
+    assert from_outside(aside, "SELECT id FROM waiting") == [["a"]]
+    assert spool.add([letter("b")]) == [None]
+    assert names(spool.after(0, 10, PLENTY)) == ["b"]
 
 
 def test_put_aside_by_another_one_first(spool: Spool, path: Path) -> None:
@@ -198,7 +223,9 @@ def test_holds(spool: Spool, path: Path) -> None:
     other.execute("COMMIT")
     other.close()
     assert spool.holds(FORM) is False
-    path.rename(path.with_name("moved"))
+    # As a process does that finds it broken.
+    for end in ("-wal", "-shm", ""):
+        Path(f"{path}{end}").rename(f"{path}-moved{end}")
     Spool(path).add([letter("a")])
     assert spool.holds(FORM) is True
 

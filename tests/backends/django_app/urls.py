@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.urls import path
@@ -32,7 +32,21 @@ async def change_async(request: HttpRequest) -> HttpResponse:
 def stream(request: HttpRequest) -> StreamingHttpResponse:
     def parts() -> Iterator[bytes]:
         yield b"changing"
+        # Of a template's block that has nothing to say.
+        yield b""
         _change()
+        yield b"changed"
+
+    return StreamingHttpResponse(parts())
+
+
+async def stream_async(request: HttpRequest) -> StreamingHttpResponse:
+    async def parts() -> AsyncIterator[bytes]:
+        yield b"changing"
+        yield b""
+        invoice = await Invoice.objects.aget(pk=1)
+        invoice.amount += 1
+        await invoice.asave()
         yield b"changed"
 
     return StreamingHttpResponse(parts())
@@ -49,4 +63,4 @@ def _change() -> None:
     invoice.save()
 
 
-urlpatterns = [path(view.__name__, view) for view in (quiet, change, change_async, stream, fail)]
+urlpatterns = [path(view.__name__, view) for view in (quiet, change, change_async, stream, stream_async, fail)]
