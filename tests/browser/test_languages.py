@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Route, expect
 
 from tests.browser.conftest import Tab, Visitor
 from tests.browser.looks import NARROW, outside
@@ -14,7 +15,7 @@ from tests.browser.test_pictures import WAYS
 pytestmark = [pytest.mark.browser, pytest.mark.node, pytest.mark.timeout(300)]
 
 # What is pressed and waited for, in English; a page from right to left has these too, for we speak no language of those.
-ENGLISH = {
+ENGLISH: dict[str, Any] = {
     "activeNow": "Active now.",
     "ask": "Ask to release",
     "edit": "Edit",
@@ -100,8 +101,42 @@ def test_every_state(page_as: Visitor, form: str, screenshots: Path, language: s
     look(ann, "lost", "lost", "123321")
     ann.press(words["showMine"])
     expect(ann.page.locator("form-lock-draft")).to_contain_text("Half a sentence")
+    expect(ann.page.locator("form-lock-draft")).to_contain_text(words.get("merge", {"copy": "Copy"})["copy"])
     look(ann, "draft", "lost")
     eva.tell(WAYS["lost"])
     look(eva, "lost-by-itself", "lost")
     ann.tell("await lock.forgetDraft()")
     assert not wrong, "\n".join(wrong)
+
+
+def test_words_that_come_late(page_as: Visitor, form: str) -> None:
+    """Choices speak the page's language also when they are needed before its words have come (U31)."""
+    context = page_as.context()
+    held: list[Route] = []
+    context.route("**/formlock-de*", held.append)
+    ann = page_as.html("ann", "Ann", form, page(form, "de"), context=context)
+    with ann.page.expect_response("**/formlock-merge*"):
+        ann.tell("lock.lock()")
+        ann.sees("mine")
+        ann.field("amount").fill("130.00")
+        ann.tell("lock.dispatchEvent(new CustomEvent('updated', {detail: {form: lock.form, ...argument}}))", UPDATE)
+    ann.page.evaluate("import('/formlock/formlock-merge.js').then(() => {})")
+    for route in held:
+        route.continue_()
+    expect(ann.page.locator("form-lock-choices")).to_contain_text("Mein Stand")
+    expect(ann.banner).to_contain_text("Wählen Sie unten.")
+
+
+def test_a_language_that_is_not_ours(page_as: Visitor, form: str) -> None:
+    """There it is English, and says so to what reads it out; its times are English too. With words of its own it is the page's (U31)."""
+    ann, bob = page_as.html("ann", "Ann", form, page(form, "ar")), page_as.html("bob", "Bob", form, page(form, "ar"))
+    ann.lock()
+    bob.sees("locked", "Active now")
+    expect(bob.banner).to_have_attribute("lang", "en")
+    bob.press("Ask to release")
+    bob.page.keyboard.press("Enter")
+    expect(bob.banner).to_contain_text("it is free in")
+    expect(bob.banner).to_contain_text("sec.")
+    bob.page.evaluate("async () => (await import('/formlock/formlock.js')).texts({ activeNow: 'نشط' }, 'ar')")
+    expect(bob.banner).to_have_attribute("lang", "ar")
+    expect(bob.banner).to_contain_text("نشط")

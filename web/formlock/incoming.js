@@ -1,5 +1,6 @@
 // What comes in for one form, and what the person has that is not saved: the record as it was last known, and the way to the parts of
 // the package that merge updates and keep drafts. They are loaded when there is something for them to do.
+import { learnt } from './languages.js';
 import { arrival } from './shared.js';
 import { sameValues, valuesIn } from './values.js';
 import { setVersion } from './version.js';
@@ -133,8 +134,8 @@ export class Incoming {
 
   /** @returns {Promise<Follower>} */
   follower() {
-    this.#loading ??= import('./formlock-merge.js').then(
-      ({ Follower, speak }) => {
+    this.#loading ??= Promise.all([import('./formlock-merge.js'), learnt(this.form)]).then(
+      ([{ Follower, speak }]) => {
         speak(this.host.texts().merge ?? {});
         return (this.#follower = new Follower(this));
       },
@@ -151,7 +152,7 @@ export class Incoming {
   /** @returns {Promise<DraftKeeper>} */
   drafts() {
     if (!this.keepsDrafts) return Promise.reject(new Error('this form keeps no drafts'));
-    this.#loadingDrafts ??= import('./formlock-drafts.js').then(({ DraftKeeper, speak }) => {
+    this.#loadingDrafts ??= Promise.all([import('./formlock-drafts.js'), learnt(this.form)]).then(([{ DraftKeeper, speak }]) => {
       speak(this.host.texts().merge ?? {});
       this.#drafts = new DraftKeeper(this);
       return this.#drafts;
