@@ -128,7 +128,7 @@ def test_words_that_come_late(page_as: Visitor, form: str) -> None:
 
 
 def test_a_language_that_is_not_ours(page_as: Visitor, form: str) -> None:
-    """There it is English, and says so to what reads it out; its times are English too. With words of its own it is the page's (U31)."""
+    """There it is English, and says so to what reads it out; its times are English too. The page's own words come before (U31)."""
     ann, bob = page_as.html("ann", "Ann", form, page(form, "ar")), page_as.html("bob", "Bob", form, page(form, "ar"))
     ann.lock()
     bob.sees("locked", "Active now")
