@@ -25,12 +25,12 @@ def found(page: Page, *, scripts: bool = True) -> list[dict[str, Any]]:
     """What axe finds wrong on the page, each with the elements it is about. `scripts`: whether its browser runs any."""
     page.evaluate(AXE.read_text(encoding="utf-8"))
     if not scripts:
-        # What a page without scripts evaluates does run, but no timer ever fires there.
+        # What a page without scripts evaluates does run, but no timer ever fires there, and nothing is loaded.
         page.evaluate("window.setTimeout = (go) => { Promise.resolve().then(go); return 0; }; null")
     violations: list[dict[str, Any]] = page.evaluate(
-        "tags => axe.run(document, {runOnly: tags}).then(({violations}) =>"
+        "([tags, preload]) => axe.run(document, {runOnly: tags, preload}).then(({violations}) =>"
         " violations.map(({id, nodes}) => ({id, nodes: nodes.map(({html, failureSummary}) => [html, failureSummary])})))",
-        RULES,
+        [RULES, scripts],
     )
     return violations
 

@@ -113,7 +113,7 @@ def test_words_that_come_late(page_as: Visitor, form: str) -> None:
     """Choices speak the page's language also when they are needed before its words have come (U31)."""
     context = page_as.context()
     held: list[Route] = []
-    context.route("**/formlock-de*", held.append)
+    context.route("**/formlock-de*", lambda route: held.append(route))
     ann = page_as.html("ann", "Ann", form, page(form, "de"), context=context)
     with ann.page.expect_response("**/formlock-merge*"):
         ann.tell("lock.lock()")
