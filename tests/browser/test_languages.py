@@ -133,6 +133,10 @@ def test_a_language_that_is_not_ours(page_as: Visitor, form: str) -> None:
     ann.lock()
     bob.sees("locked", "Active now")
     expect(bob.banner).to_have_attribute("lang", "en")
+    # Sentences end on their own right, and stand on the page's side.
+    for part in ("text", "note"):
+        expect(bob.banner.locator(f"[part={part}]").first).to_have_css("text-align", "right")
+        expect(bob.banner.locator(f"[part={part}]").first).to_have_css("unicode-bidi", "plaintext")
     bob.press("Ask to release")
     bob.page.keyboard.press("Enter")
     expect(bob.banner).to_contain_text("it is free in")

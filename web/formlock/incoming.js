@@ -14,7 +14,7 @@ import { setVersion } from './version.js';
  * @typedef {object} Host
  * @property {HTMLElement} banner where choices and drafts are put, as its children
  * @property {(notice: string, good?: boolean) => void} say one notice at a time; '' takes it away
- * @property {() => any} texts what is said, by name
+ * @property {() => string} tag of the language that is spoken @property {() => any} texts what is said, by name
  * @property {() => void} edit ask for the lock
  * @property {() => void} refresh the form's fields are others now, or there is something to show that was not there before
  */
