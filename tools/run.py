@@ -85,9 +85,9 @@ class Screen:
             self._warns = False
         elif head is not None:
             self._warns = not (self.told and USUAL_AT_THE_END.match(head["text"]))
-        if self._warns:
+        if self._warns and line:  # each of Crossbar's processes begins with an empty one
             yield line
-        else:
+        elif line:
             self.hidden.append(line)
 
     def last(self, status: int) -> Iterator[str]:

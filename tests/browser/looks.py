@@ -21,13 +21,16 @@ ENLARGED = (640, 320)
 NARROW = (390, 320)
 
 
-def found(page: Page) -> list[dict[str, Any]]:
-    """What axe finds wrong on the page, each with the elements it is about."""
+def found(page: Page, *, scripts: bool = True) -> list[dict[str, Any]]:
+    """What axe finds wrong on the page, each with the elements it is about. `scripts`: whether its browser runs any."""
     page.evaluate(AXE.read_text(encoding="utf-8"))
+    if not scripts:
+        # What a page without scripts evaluates does run, but no timer ever fires there, and nothing is loaded.
+        page.evaluate("window.setTimeout = (go) => { Promise.resolve().then(go); return 0; }; null")
     violations: list[dict[str, Any]] = page.evaluate(
-        "tags => axe.run(document, {runOnly: tags}).then(({violations}) =>"
+        "([tags, preload]) => axe.run(document, {runOnly: tags, preload}).then(({violations}) =>"
         " violations.map(({id, nodes}) => ({id, nodes: nodes.map(({html, failureSummary}) => [html, failureSummary])})))",
-        RULES,
+        [RULES, scripts],
     )
     return violations
 
@@ -44,7 +47,7 @@ class Looks:
 
     folder: Path
 
-    def at(self, page: Page, name: str) -> None:
+    def at(self, page: Page, name: str, *, scripts: bool = True) -> None:
         """axe finds nothing in the page as it is now, in any width and either scheme, and nothing sticks out, enlarged neither."""
         page.wait_for_load_state()  # the elements of a page may be there before its style sheet is
         before = page.viewport_size
@@ -52,7 +55,7 @@ class Looks:
             page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
             for width in WIDTHS:
                 page.set_viewport_size({"width": width, "height": 900})
-                assert not (wrong := found(page)), f"{name}, {scheme}, {width}: {wrong}"
+                assert not (wrong := found(page, scripts=scripts)), f"{name}, {scheme}, {width}: {wrong}"
                 page.screenshot(path=self.folder / f"{name}-{scheme}-{width}.png", full_page=True)
         for width in (*WIDTHS, *ENLARGED):
             page.set_viewport_size({"width": width, "height": 900})

@@ -17,7 +17,8 @@
     const inner = [...host.shadowRoot.querySelectorAll('*')].filter((element) => seen(element) && !element.closest('svg, slot'));
     for (const element of inner) {
       if (beyond(box(element), box(frame))) wrong.push(`sticks out: ${name(element)}`);
-      if (element.clientWidth && element.scrollWidth > element.clientWidth + 1) wrong.push(`is cut: ${name(element)}`);
+      // (What a finger meets of a link is larger than the link.)
+      if (element.clientWidth && !element.matches('.small') && !element.querySelector('.small') && element.scrollWidth > element.clientWidth + 1) wrong.push(`is cut: ${name(element)}`);
       if (element.matches('button:not(.small)') && box(element).height > ONE_LINE) wrong.push(`two lines: ${name(element)}`);
     }
     const places = inner.filter((element) => element.matches(PLACES));

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from playwright.sync_api import Locator, Page, WebSocket, expect
 
+from formlock_push import Pusher
 from formlock_push.plain_locks import PlainLocks
 from tests.browser.conftest import Tab, Visitor
 from tests.support.node import Node

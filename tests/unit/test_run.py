@@ -69,7 +69,7 @@ def test_a_quiet_end() -> None:
     """Told to end, Crossbar warns of its own doing: one line of ours is enough. A failure meanwhile is seen, whole."""
     screen = Screen()
     shown(screen, *LOG)
-    assert warned(screen, *AT_THE_END) == AT_THE_END, "nobody has told it to"
+    assert warned(screen, "", *AT_THE_END) == AT_THE_END, "nobody has told it to"
     screen.told = True
     assert warned(screen, *AT_THE_END[:3], *FAILED, *AT_THE_END[3:]) == FAILED
     assert list(screen.last(0)) == [ENDED]

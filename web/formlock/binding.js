@@ -3,7 +3,7 @@ import { CallError } from './errors.js';
 import { firstField, isPart, open, shut } from './fields.js';
 import { Incoming } from './incoming.js';
 import { PageTab } from './page-tab.js';
-import { speaks, spoken, textsOf } from './languages.js';
+import { speaks, spoken, tagOf, textsOf } from './languages.js';
 import { plainLine } from './plain-line.js';
 import { arrival } from './shared.js';
 import { holdStill } from './still.js';
@@ -147,6 +147,7 @@ export class Binding {
         return binding.dirty;
       },
       texts: () => this.#texts,
+      tag: () => tagOf(this.form),
       show: () => this.#show(),
       enter: (begun) => this.#enter(begun),
       release: () => this.done({ answer: true }),
@@ -241,6 +242,8 @@ export class Binding {
     const { client, state } = this.lock;
     const stay = holdStill(this.form);
     const notice = this.#notice;
+    const tag = tagOf(this.form);
+    if (this.banner.lang !== tag) this.banner.lang = tag;
     if (speaks(this.form)) {
       const buttons = this.#offer();
       this.banner.show({

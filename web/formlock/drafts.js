@@ -253,7 +253,7 @@ export class DraftKeeper {
     this.#offer = offer;
     const detail = { lock: incoming.lock, draft: offer, use: () => this.#use(), discard: () => this.#discard() };
     if (!this.form.dispatchEvent(new CustomEvent('formlock:draft', { bubbles: true, cancelable: true, detail }))) return;
-    const when = time(offer.at);
+    const when = time(offer.at, incoming.host.tag());
     this.#place(new DraftOffer({
       title: offer.name === null ? TEXTS.draft(when) : TEXTS.draftOf(offer.name, when),
       notes: [found.some(({ since }) => since) ? TEXTS.older : '', offer.version !== null && offer.version !== versionOf(this.form) ? TEXTS.against(offer.version) : ''],
@@ -358,8 +358,8 @@ function dismissed() {
   }
 }
 
-/** @param {number} at wall clock @returns {string} with its day, if that is another one */
-function time(at) {
+/** @param {number} at wall clock @param {string} tag of the language that is spoken @returns {string} with its day, if that is another one */
+function time(at, tag) {
   const today = new Date(at).toDateString() === new Date().toDateString();
-  return new Intl.DateTimeFormat(document.documentElement.lang || undefined, { ...(today ? {} : { day: 'numeric', month: 'short' }), hour: '2-digit', minute: '2-digit' }).format(at);
+  return new Intl.DateTimeFormat(tag, { ...(today ? {} : { day: 'numeric', month: 'short' }), hour: '2-digit', minute: '2-digit' }).format(at);
 }

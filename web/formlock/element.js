@@ -162,10 +162,10 @@ function build() {
   const quiet = { 'aria-live': 'off' };
   const drawing = make('span', { part: 'icon' });
   const picture = make('span', { part: 'picture', 'aria-hidden': 'true' });
-  const what = make('span', { class: 'what', dir: 'auto' });
-  const when = make('span', { class: 'when', dir: 'auto', ...quiet });
+  const what = make('span', { class: 'what' });
+  const when = make('span', { class: 'when', ...quiet });
   const note = make('span', { part: 'note', dir: 'auto' });
-  const more = make('span', { class: 'more', dir: 'auto', ...quiet });
+  const more = make('span', { class: 'more', ...quiet });
   const notice = make('span', { part: 'note', class: 'notice', dir: 'auto' });
   const viewers = make('span', { part: 'viewers', role: 'img', ...quiet });
   const links = make('span', { class: 'links', ...quiet });

@@ -1,6 +1,5 @@
 // What the banner says and offers when several want the same form: who has it and how active they are, the line, questions, takeovers,
 // and how a lock was lost. Loaded when somebody else has the form, or when something happens to what we hold.
-import { languageOf } from './languages.js';
 import { STYLE, portray } from './portraits.js';
 import { Say } from './say.js';
 import { sheet } from './style.js';
@@ -14,7 +13,7 @@ import { Numbers, TEXTS } from './texts-face.js';
  * @typedef {object} Host
  * @property {HTMLFormElement} form @property {import('./lock.js').FormLock} lock @property {import('./element.js').FormLockElement} banner
  * @property {boolean} unsaved whether something would be lost
- * @property {() => any} texts @property {(notice: string, good?: boolean) => void} say @property {() => void} show
+ * @property {() => string} tag of the language that is spoken @property {() => any} texts @property {(notice: string, good?: boolean) => void} say @property {() => void} show
  * @property {() => void} edit @property {(begun: Promise<unknown>) => Promise<void>} enter go into the form when that has made it ours
  * @property {() => void} release give it up for those who ask
  * @property {() => void} showMine @property {(draft: unknown) => void} goOn
@@ -46,7 +45,7 @@ export class Face {
 
   /** @returns {Numbers} */
   get #in() {
-    const tag = languageOf(this.host.form);
+    const tag = this.host.tag();
     if (this.#numbers?.tag !== tag) this.#numbers = new Numbers(tag);
     return this.#numbers;
   }

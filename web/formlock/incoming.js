@@ -1,5 +1,6 @@
 // What comes in for one form, and what the person has that is not saved: the record as it was last known, and the way to the parts of
 // the package that merge updates and keep drafts. They are loaded when there is something for them to do.
+import { learnt } from './languages.js';
 import { arrival } from './shared.js';
 import { sameValues, valuesIn } from './values.js';
 import { setVersion } from './version.js';
@@ -13,7 +14,7 @@ import { setVersion } from './version.js';
  * @typedef {object} Host
  * @property {HTMLElement} banner where choices and drafts are put, as its children
  * @property {(notice: string, good?: boolean) => void} say one notice at a time; '' takes it away
- * @property {() => any} texts what is said, by name
+ * @property {() => string} tag of the language that is spoken @property {() => any} texts what is said, by name
  * @property {() => void} edit ask for the lock
  * @property {() => void} refresh the form's fields are others now, or there is something to show that was not there before
  */
@@ -137,8 +138,8 @@ export class Incoming {
 
   /** @returns {Promise<Follower>} */
   follower() {
-    this.#loading ??= import('./formlock-merge.js').then(
-      ({ Follower, speak }) => {
+    this.#loading ??= Promise.all([import('./formlock-merge.js'), learnt(this.form)]).then(
+      ([{ Follower, speak }]) => {
         speak(this.host.texts().merge ?? {});
         return (this.#follower = new Follower(this));
       },
@@ -155,7 +156,7 @@ export class Incoming {
   /** @returns {Promise<DraftKeeper>} */
   drafts() {
     if (!this.keepsDrafts) return Promise.reject(new Error('this form keeps no drafts'));
-    this.#loadingDrafts ??= import('./formlock-drafts.js').then(({ DraftKeeper, speak }) => {
+    this.#loadingDrafts ??= Promise.all([import('./formlock-drafts.js'), learnt(this.form)]).then(([{ DraftKeeper, speak }]) => {
       speak(this.host.texts().merge ?? {});
       this.#drafts = new DraftKeeper(this);
       return this.#drafts;

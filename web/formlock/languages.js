@@ -12,6 +12,8 @@ const LANGUAGES = {
 };
 /** @type {Map<string, Words>} by language */
 const loaded = new Map();
+/** @type {Map<string, Promise<void>>} by language */
+const loading = new Map();
 /** @type {Map<string, Words>} the page's own, by language; '' for all */
 const own = new Map();
 /** Tells that there are other words now. */
@@ -20,6 +22,13 @@ export const spoken = new EventTarget();
 /** The tag that the page gives its language, e.g. `de-CH`. @param {Element} element @returns {string} */
 export function languageOf(element) {
   return element.closest('[lang]')?.getAttribute('lang') || 'en';
+}
+
+/** The tag of what is said there: where the page's language is not ours and the page has no words of its own, it is English. @param {Element} element @returns {string} */
+export function tagOf(element) {
+  const tag = languageOf(element);
+  const language = primary(tag);
+  return language === 'en' || language in LANGUAGES || own.has(language) || own.has('') ? tag : 'en';
 }
 
 /** What is said there, as far as it is loaded. @param {Element} element @returns {import('./texts.js').Texts & Words} */
@@ -33,11 +42,18 @@ export function speaks(element) {
   const language = primary(languageOf(element));
   const load = LANGUAGES[language];
   if (!load || loaded.has(language)) return true;
-  load().catch(() => ({ default: {} })).then(({ default: words }) => {
-    loaded.set(language, words);
-    spoken.dispatchEvent(new Event('change'));
-  });
+  if (!loading.has(language)) {
+    loading.set(language, load().catch(() => ({ default: {} })).then(({ default: words }) => {
+      loaded.set(language, words);
+      spoken.dispatchEvent(new Event('change'));
+    }));
+  }
   return false;
+}
+
+/** As `speaks`, when it is so. @param {Element} element @returns {Promise<void>} */
+export async function learnt(element) {
+  if (!speaks(element)) await loading.get(primary(languageOf(element)));
 }
 
 /**

@@ -16,6 +16,7 @@ const PANEL = `
 :host([hidden]) { display: none; }
 h2, p, dl { margin: 0; font-size: 1rem; }
 h2 { font-weight: 600; }
+h2, p, legend, dd, .plain, .who, .value { unicode-bidi: plaintext; text-align: -webkit-match-parent; text-align: match-parent; }
 p { margin-block-start: .25rem; }
 .small { color: light-dark(#4b5563, #b6bfca); font-size: .875rem; }
 fieldset { margin: 0; padding: 0; border: 0; min-inline-size: 0; }

@@ -47,6 +47,8 @@ export const BANNER = `
 [part="viewer"] + [part="viewer"] { margin-inline-start: -.5rem; }
 [hidden] { display: none !important; }
 [part="text"] { flex: 1 1 16rem; min-inline-size: 0; overflow-wrap: anywhere; }
+/* Sentences of one direction in a page of the other: read in their own, and on the page's side. */
+[part="text"], .line, [part="note"] { unicode-bidi: plaintext; text-align: -webkit-match-parent; text-align: match-parent; }
 .what { color: var(--_tone); font-weight: 600; }
 [part="note"] { display: block; font-size: .9375rem; }
 [part="note"]:not([hidden]) + [part="note"] { margin-block-start: .125rem; }

@@ -85,12 +85,12 @@ export class Numbers {
     this.list = new Intl.ListFormat(tag, { style: 'long', type: 'conjunction' });
   }
 
-  /** A span of time as people say it: seconds below a minute, then whole minutes, then hours. @param {number} ms */
+  /** A span of time as people say it, on one line: seconds below a minute, then whole minutes, then hours. @param {number} ms */
   span(ms) {
     const [unit, size] = ms < 60_000 ? ['second', 1000] : ms < 3_600_000 ? ['minute', 60_000] : ['hour', 3_600_000];
     // Hours are written out, but not in Polish: there the word would have to change with what stands before it.
     const whole = unit === 'hour' && !/^pl/i.test(this.tag);
-    return new Intl.NumberFormat(this.tag, { style: 'unit', unit: String(unit), unitDisplay: whole ? 'long' : 'short' }).format(Math.max(0, Math.round(ms / Number(size))));
+    return new Intl.NumberFormat(this.tag, { style: 'unit', unit: String(unit), unitDisplay: whole ? 'long' : 'short' }).format(Math.max(0, Math.round(ms / Number(size)))).replace(' ', '\u00a0');
   }
 
   /** A time of day, with its day if that is another one. @param {number} then @param {number} wall now */

@@ -18,15 +18,14 @@ const HELD = { state: 'held', holder: { user: 'ann', name: 'Ann Weber' }, since_
 /** What the banner shows and offers in a state. */
 function shown(facts, { tag = 'en', texts = {}, unsaved = false } = {}) {
   const state = { ...start(0, 'bob'), ...facts };
-  const form = { closest: () => ({ getAttribute: () => tag }) };
-  const face = new Face({ form, lock: { state, client: { clock: () => 0 } }, texts: () => ({ ...TEXTS, ...texts }), unsaved, show: () => {} }, new AbortController().signal);
+  const face = new Face({ tag: () => tag, lock: { state, client: { clock: () => 0 } }, texts: () => ({ ...TEXTS, ...texts }), unsaved, show: () => {} }, new AbortController().signal);
   const view = { ...words(state, 0, { ...TEXTS, ...texts }), ...face.view(NOON, []) };
   return { ...view, buttons: (view.buttons ?? []).map(({ id }) => id) };
 }
 const locked = (facts, more = {}) => shown({ name: 'locked', snapshot: { ...HELD, ...facts }, ...more });
 
 test('since when: relative up to an hour, then by the clock, and with the day when that is another (U1, U4)', () => {
-  assert.equal(locked({ since_ms: 60_000 }).when, 'Started 1 min ago.');
+  assert.equal(locked({ since_ms: 60_000 }).when, 'Started 1\u00a0min ago.');
   assert.equal(locked({ since_ms: 1000 }).when, 'Started just now.');
   const today = locked({ since_ms: 2 * HOUR }).text;
   assert.match(today, /since .*10.00/);
@@ -42,7 +41,7 @@ test('who is not let in any more is told so, and does not wait for a line that w
 
 test('who has it, whether active or away, and who else looks on are told by name (U18, U31)', () => {
   assert.match(locked({}).more, /^Active now\./);
-  assert.match(locked({ idle_ms: 6 * 60_000 }).more, /^Away for 6 min\./);
+  assert.match(locked({ idle_ms: 6 * 60_000 }).more, /^Away for 6\smin\./);
   const viewers = [{ user: 'ann', name: 'Ann Weber' }, { user: 'bob', name: 'Bob Novak' }, { user: 'eva', name: 'Eva Lind' }];
   const view = locked({ viewers, viewer_count: 3 });
   assert.deepEqual(view.viewers, { names: ['Eva Lind'], text: 'Also here: Eva Lind' });
@@ -92,7 +91,7 @@ test('who is asked, or about to lose the form, sees who, why and for how long st
   assert.match(asked.when, /42/);
   const view = shown({ name: 'mine', snapshot: HELD, handover: { by: { user: 'eva', name: 'Eva Lind' }, reason: 'urgent', until: 9000 } });
   assert.deepEqual([view.text, view.note], ['Eva Lind is taking over.', 'urgent']);
-  assert.match(view.when, /9 sec/);
+  assert.match(view.when, /9\ssec/);
 });
 
 const ENGLISH = { ...TEXTS, ...FACE, ...LIST };
