@@ -366,7 +366,7 @@ class Truth:
             self._silence(server, state, since_all)
             process_now = server.process.now()
             overdue = state.deadline is not None and state.deadline <= process_now
-            if state.waiters and not overdue and not any(left.reserved_until > process_now for left in state.lefts):
+            if state.waiters and not overdue and not self._reserved(server, state):
                 self._waits(state)
         if now >= self._look_at:
             self._look_at = now + LOOK_MS
@@ -389,6 +389,16 @@ class Truth:
             left_at = self.world.router.left_at.get(session)
             if left_at is not None and now - max(since_all, left_at) > TOLD_LATE_MS:
                 self.check(False, f"{session} left at {left_at}, and {state} has it")
+
+    def _reserved(self, server: Server, state: FormState) -> bool:
+        """Whether a page that has left may be coming back: for as long as is promised, and a second for a timer that is late."""
+        now, lefts = self.world.clock.now(), [left for left in state.lefts if left.reserved_until > server.process.now()]
+        for left in lefts:
+            granting = self.grants.get((state.form, left.lease.token))
+            since = max(server.resumed_at, granting.ended_at or now) if granting is not None else now
+            if now - since > self.world.policy.reserve_ms + 1_000:
+                self.check(False, f"{left} is kept for {now - since} ms")
+        return bool(lefts)
 
     def _waits(self, state: FormState) -> None:
         for waiter in state.waiters:
