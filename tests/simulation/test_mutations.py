@@ -43,7 +43,7 @@ def releases_past_the_line(patch: Patch) -> None:
 def forgets_the_grace(patch: Patch) -> None:
     """A lost session loses its lock at once."""
 
-    def detach(case: Any, lease: Any, since: int) -> None:
+    def detach(case: Any, lease: Any, *_: int) -> None:
         rules._release(case, lease, "session_lost")
 
     patch.setattr(rules, "_detach", detach)

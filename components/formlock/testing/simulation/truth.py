@@ -20,7 +20,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
-from formlock.commands import Command, HandOver, LeaveQueue, Lock, Unlock, Yours
+from formlock.commands import Command, HandOver, LeaveQueue, Lock, Renew, Unlock, Yours
 from formlock.events import Event, Granted, Released, TakenOver
 from formlock.model import FormId, FormState, Handover, Lease, Owner, Waiter, overlap
 from formlock.policy import MAX_ATTEMPTS, REPEAT_MS
@@ -99,8 +99,9 @@ class Truth:
         """How often each exception was needed, by its name."""
         self.ends: dict[str, int] = {}
         self.doubled: set[tuple[FormId, int]] = set()
-        """Tokens that two pages may have: a copy of a tab has locked while the tab's own page had no line, and the rules give it the
-        same token, as to a page that comes back after a crash. Of these, only saves are held against anything."""
+        """Tokens that two pages may have: a copy of a tab has locked while the tab's own page had no line, and the rules give it
+        the same token, as to a page that comes back after a crash; or see `overtaken`. Of these, only saves are held against
+        anything."""
         self._looked: dict[FormId, FormState] = {}
         self._look_at = 0
         self._promised_to: dict[tuple[FormId, int], Page] = {}
@@ -254,6 +255,17 @@ class Truth:
         """Whether another page has the lease than the one that says that it leaves."""
         pages = self.world.router.pages
         return pages.get(_last(lease)) not in [pages[one] for one in (session, *command.sessions) if one in pages]
+
+    def overtaken(self, state: FormState, command: Command, session: int) -> None:
+        """Before a call is decided: a page that is left, on a line that the service has not heard of, speaks after the tab's next
+        page. Which of the two came later nothing tells (docs/adr/0001)."""
+        pages = self.world.router.pages
+        page = pages.get(session)
+        lease = state.of_token(command.token) if isinstance(command, Renew | Unlock) else None
+        if page is None or not page.closed or lease is None or session in (lease.session, *lease.earlier):
+            return
+        if pages.get(_last(lease)) is not page:
+            self.doubled.add((state.form, lease.token))
 
     def told_lost(self, page: Page, believed: Believed) -> None:
         """A page has been told that it has lost."""
