@@ -242,29 +242,6 @@ def believes_a_silent_line(patch: Patch) -> None:
     patch.setattr(Page, "_look", look)
 
 
-def counts_from_the_answer(patch: Patch) -> None:
-    """A page counts its silence from when it was answered, however long the answer took."""
-    hears = Page._hears
-
-    def heard(page: Page, line: Any, message: Any) -> None:
-        hears(page, line, message)
-        page.heard = page.world.clock.now()
-
-    patch.setattr(Page, "_hears", heard)
-
-
-def takes_any_answer_for_a_renewal(patch: Patch) -> None:
-    """A page that was asked for a renewal takes a sign of life of the router for one."""
-    told = Page._told
-
-    def unprobed(page: Page, news: Any) -> None:
-        told(page, news)
-        for grant in page.grants.values():
-            grant.probed = False
-
-    patch.setattr(Page, "_told", unprobed)
-
-
 def believes_a_line_that_is_back(patch: Patch) -> None:
     """A page whose line is back takes its token for proved."""
     connected = Page._connected
@@ -283,7 +260,7 @@ MUTATIONS: list[Callable[[Patch], None]] = [
     serves_whoever_is_first, copies_share_a_token, never_gives_up_the_silent, unlocks_for_anybody, leaves_the_line_in_word_only,
     hears_every_last_word, takes_every_last_word_for_late, forgets_where_its_owner_came_from, forgets_its_reserve,
     takes_a_lost_session_for_a_dead_page, hurries_for_who_comes_later, hurries_its_probes, believes_a_silent_line,
-    counts_from_the_answer, takes_any_answer_for_a_renewal, believes_a_line_that_is_back,
+    believes_a_line_that_is_back,
 ]  # fmt: skip
 
 
