@@ -98,6 +98,8 @@ class Truth:
         self.excuses: dict[str, int] = {}
         """How often each exception was needed, by its name."""
         self.ends: dict[str, int] = {}
+        self.late_words = 0
+        """Last words that came when a later page had the form."""
         self.doubled: set[tuple[FormId, int]] = set()
         """Tokens that two pages may have: a copy of a tab has locked while the tab's own page had no line, and the rules give it
         the same token, as to a page that comes back after a crash; or see `overtaken`. Of these, only saves are held against
@@ -249,6 +251,7 @@ class Truth:
         elif isinstance(command, Unlock | HandOver):
             lease = state.of_token(command.token)
             later = lease is not None and isinstance(command, Unlock) and command.leaving and self._later(command, session, lease)
+            self.late_words += later
             self.check(lease is None or later, f"{command} is answered, and in {state} it has it")
 
     def _later(self, command: Unlock, session: int, lease: Lease) -> bool:
