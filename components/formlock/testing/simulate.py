@@ -126,7 +126,8 @@ def main(arguments: list[str] | None = None) -> int:
     sys.stdout.write(
         f"{given.count} runs, {failed} failed\n"
         f"{tally.steps} steps ({tally.steps / took:.0f} a second), {tally.seconds} s simulated\n"
-        f"{tally.grants} grants, {tally.claims} claims, {tally.saves} saves, {tally.late} late ones refused, {tally.late_words} late last words\n"
+        f"{tally.grants} grants, {tally.claims} claims, {tally.saves} saves, {tally.late} late ones refused, "
+        f"{tally.late_words} late last words\n"
         f"ends: {dict(tally.ends.most_common())}\nexceptions: {dict(tally.excuses.most_common())}\n"
     )
     return 1 if failed else 0
