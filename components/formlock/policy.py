@@ -12,9 +12,9 @@ from formlock.model import FormId
 REPEAT_MS = 5 * 60_000
 # How many recent attempts a form remembers at most; people make a few, this bounds a script gone wild.
 MAX_ATTEMPTS = 16
-# How many lines that its pages have given up a lease remembers. The router believes in each for 25 s, but a last word by HTTP may
-# come for as long as its receipt is good. A page names as many of its own.
-MAX_EARLIER = 8
+# How many lines that its pages have given up a lease remembers. The router believes in each for 25 s, but a last word by HTTP comes
+# for as long as its receipt is good, 90 s, and a page that gets no answer makes a new line every 8 s.
+MAX_EARLIER = 16
 # Of the times that may be 0, which means: never.
 OPTIONAL = frozenset({"idle_release_ms", "max_hold_ms", "handover_ms", "coalesce_ms"})
 # How the policy file says it.

@@ -15,6 +15,7 @@ from formlock.commands import (
     Lock,
     Refusal,
     Renew,
+    Takeover,
     Unlock,
     Yours,
 )
@@ -22,7 +23,7 @@ from formlock.errors import FormLocked, Lost, NotActive
 from formlock.events import Event, Granted, Refused, Released
 from formlock.model import FormId, FormState, Owner, Query
 from formlock.policy import Policy
-from formlock.service import LockService
+from formlock.service import RETRY_MS, LockService
 from formlock.stores import D, LockStore
 from formlock.stores.memory import MemoryStore
 from formlock.stores.sqlite import SqliteStore
@@ -312,15 +313,40 @@ def test_a_caller_that_leaves_and_whose_unlock_could_not_be_written(tmp_path: Pa
     store._write = lambda connection, batch: clock.from_thread(lambda: store._failed(batch, OSError("full")))  # type: ignore[method-assign]
     leaving = Task(world.service.unlock(FORM, Unlock(ANN, token), 1))
     lost = Task(world.service.session_lost(1))
-    assert lost.done, "in memory it holds nothing at this moment"
     while store._reading is None:
         clock._take(time.monotonic() + WITHIN_S)
     store._write = write  # type: ignore[method-assign]
     with pytest.raises(NotActive):
         clock.settle(leaving)
+    world.advance(RETRY_MS)
+    assert lost.done
     lease = clock.run(world.service.read(FORM)).lease
     assert lease is not None
     assert lease.session is None
+    clock.run(world.service.stop())
+
+
+def test_a_session_that_leaves_while_another_takes_its_form_in_vain(tmp_path: Path) -> None:
+    """In memory the form is another's already; that is taken back, and then it is not held by a session that has left."""
+    clock = FakeClock()
+    store = opened("sqlite", clock, tmp_path)
+    assert isinstance(store, SqliteStore)
+    world = World(clock, store).start()
+    token = world.lock().state.token
+    write = store._write
+    store._write = lambda connection, batch: clock.from_thread(lambda: store._failed(batch, OSError("full")))  # type: ignore[method-assign]
+    taking = Task(world.service.takeover(FORM, Takeover(owner=BOB, name="Bob", session=2, expected_token=token, right=True)))
+    lost = Task(world.service.session_lost(1))
+    while store._reading is None:
+        clock._take(time.monotonic() + 5)
+    store._write = write  # type: ignore[method-assign]
+    with pytest.raises(NotActive):
+        clock.settle(taking)
+    world.advance(RETRY_MS)
+    assert lost.done
+    lease = clock.run(world.service.read(FORM)).lease
+    assert lease is not None
+    assert (lease.owner, lease.session) == (ANN, None)
     clock.run(world.service.stop())
 
 

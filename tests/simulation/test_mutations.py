@@ -15,6 +15,7 @@ from formlock import rules
 from formlock.commands import HandOver, LeaveQueue, Lock, Recovered, Refusal, Renew, Takeover, Unlock, Yours
 from formlock.errors import Lost
 from formlock.testing.simulate import Failed, simulate
+from formlock.testing.simulation.page import LATE_MS, Page
 from formlock.testing.simulation.truth import Violation
 
 Patch = pytest.MonkeyPatch
@@ -42,7 +43,7 @@ def releases_past_the_line(patch: Patch) -> None:
 def forgets_the_grace(patch: Patch) -> None:
     """A lost session loses its lock at once."""
 
-    def detach(case: Any, lease: Any, since: int) -> None:
+    def detach(case: Any, lease: Any, *_: int) -> None:
         rules._release(case, lease, "session_lost")
 
     patch.setattr(rules, "_detach", detach)
@@ -172,10 +173,94 @@ def leaves_the_line_in_word_only(patch: Patch) -> None:
     patch.setattr(rules, "_detach_waiter", lambda case, waiter, grace_ms: None)
 
 
+def hears_every_last_word(patch: Patch) -> None:
+    """A last word that comes late, or twice, frees what the tab's next page has."""
+    patch.setattr(rules, "_elsewhere", lambda lease, sessions: False)
+
+
+def takes_every_last_word_for_late(patch: Patch) -> None:
+    """A page whose line is lost says that it is left, and nobody listens."""
+    patch.setattr(rules, "_elsewhere", lambda lease, sessions: lease.session not in sessions)
+
+
+def forgets_where_its_owner_came_from(patch: Patch) -> None:
+    """A lease knows its present session only."""
+    patch.setattr(rules, "_earlier", lambda lease: ())
+
+
+def forgets_its_reserve(patch: Patch) -> None:
+    """A form that was left is kept for its tab until nobody comes back to it."""
+    unlock = rules._unlock
+
+    def kept(case: Any, command: Unlock) -> Any:
+        reply = unlock(case, command)
+        lefts = tuple(replace(left, reserved_until=left.resumable_until) for left in case.state.lefts)
+        case.state = replace(case.state, lefts=lefts)
+        return reply
+
+    patch.setitem(rules._HANDLERS, Unlock, kept)
+
+
+def takes_a_lost_session_for_a_dead_page(patch: Patch) -> None:
+    """The grace of a lost session is as short as the policy says, though its page may not know that its line is dead."""
+    detach = rules._detach
+    patch.setattr(rules, "_detach", lambda case, lease, since, heard: detach(case, lease, since, heard - 1_000_000))
+
+
+def hurries_for_who_comes_later(patch: Patch) -> None:
+    """Somebody comes to wait for a form in its grace, and that grace gets shorter than what its page was told."""
+    contend = rules._contend
+
+    def hurried(case: Any, lease: Any) -> Any:
+        return contend(case, lease if lease.session is not None else case.change(lease, heard_at=lease.heard_at - 1_000_000))
+
+    patch.setattr(rules, "_contend", hurried)
+
+
+def hurries_its_probes(patch: Patch) -> None:
+    """A holder has less time to answer than it was told."""
+    contend = rules._contend
+
+    def hurried(case: Any, lease: Any) -> Any:
+        lease = contend(case, lease)
+        if lease.probe is None:
+            return lease
+        return case.change(lease, probe=rules.Probe(lease.probe.since - 4_000, lease.probe.until - 4_000))
+
+    patch.setattr(rules, "_contend", hurried)
+
+
+def believes_a_silent_line(patch: Patch) -> None:
+    """A page believes until its lease ends, as if nobody could have the form before."""
+
+    def look(page: Page) -> None:
+        now = page.world.clock.now()
+        for grant in page.grants.values():
+            if grant.proven and (now >= grant.until - LATE_MS or (grant.doubt is not None and now >= grant.doubt)):
+                grant.proven = False
+
+    patch.setattr(Page, "_look", look)
+
+
+def believes_a_line_that_is_back(patch: Patch) -> None:
+    """A page whose line is back takes its token for proved."""
+    connected = Page._connected
+
+    def sure(page: Page) -> None:
+        connected(page)
+        for grant in page.grants.values():
+            grant.doubt, grant.proven = None, True
+
+    patch.setattr(Page, "_connected", sure)
+
+
 MUTATIONS: list[Callable[[Patch], None]] = [
     renews_without_its_token, releases_past_the_line, forgets_the_grace, takes_over_with_the_old_token, counts_by_the_wall_clock,
     forgets_its_return, takes_over_whatever_was_seen, forgets_who_left, forgets_repetitions, shortens_by_renewing,
     serves_whoever_is_first, copies_share_a_token, never_gives_up_the_silent, unlocks_for_anybody, leaves_the_line_in_word_only,
+    hears_every_last_word, takes_every_last_word_for_late, forgets_where_its_owner_came_from, forgets_its_reserve,
+    takes_a_lost_session_for_a_dead_page, hurries_for_who_comes_later, hurries_its_probes, believes_a_silent_line,
+    believes_a_line_that_is_back,
 ]  # fmt: skip
 
 

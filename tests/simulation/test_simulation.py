@@ -25,8 +25,8 @@ TALLY = Tally()
 
 @pytest.mark.parametrize("first", [1 + SEEDS_PER_TEST * number for number in range(TESTS)])
 def test_no_promise_is_broken(first: int) -> None:
-    """U1, U2, U3, U9, U14, U16, U21, U23: one holder, rising tokens, no save lost, nothing left locked, through crashes, pauses and
-    losses; truth.py has the promises one by one."""
+    """U1, U2, U3, U5, U9, U14, U16, U21, U23: one holder, rising tokens, no save lost, nothing left locked, no last word of before
+    heard, through crashes, pauses and losses; truth.py has the promises one by one."""
     for seed in range(first, first + SEEDS_PER_TEST):
         before = TALLY.steps
         simulate(seed, clients=4 + seed % 4, forms=1 + seed % 3, tally=TALLY)
@@ -42,6 +42,7 @@ def test_what_the_runs_have_been_through() -> None:
     assert TALLY.claims > 500
     assert TALLY.saves > 200
     assert TALLY.late > 200
+    assert TALLY.late_words > 50
     assert "the news is under way" in TALLY.excuses
 
 

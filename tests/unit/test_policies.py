@@ -174,7 +174,7 @@ def test_what_is_no_toml_is_named_with_its_line() -> None:
         parse("[default]\nttl = = 5\n", "p.toml")
 
 
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 @given(st.lists(st.sampled_from(["", "# ttll = 1", "queue = true", 'ask = "5 s"']), unique=True), st.integers(0, 4))
 def test_the_line_is_the_line(before: list[str], blanks: int) -> None:
     """Wherever a wrong key stands, its own line is named."""

@@ -243,7 +243,8 @@ function apply(s, input, now, effects, contest) {
     case 'offline':
       if (input.type === 'offline') s.network = false;
       if (input.type === 'disconnected' && input.silent) s.doubt = now;
-      else if (s.link) s.doubt = now + BLIP_MS;
+      // A line that comes and goes is no line: what has not been proved since it was first lost is not believed for longer.
+      else if (s.link) s.doubt = Math.min((grant?.proven && s.doubt) || Infinity, now + BLIP_MS);
       s.link = false;
       s.askAt = null;
       if (grant) grant.renewing = false;

@@ -155,6 +155,12 @@ class SqliteStore(StatesQueries):
             await self._durable(form)
         return outcomes
 
+    def of_session(self, session: int) -> Sequence[FormId]:
+        """As the states say it, and those that may be taken back to one that speaks of the session."""
+        found = tuple(super().of_session(session))
+        back = [form for form, state in self._durable_states.items() if form not in found and session in state.sessions()]
+        return (*found, *back)
+
     async def read(self, form: FormId) -> FormState:
         """The state, once it is durable."""
         await self._usable()

@@ -35,6 +35,7 @@ class Tally:
     claims: int = 0
     saves: int = 0
     late: int = 0
+    late_words: int = 0
     ends: Counter[str] = field(default_factory=Counter)
     excuses: Counter[str] = field(default_factory=Counter)
 
@@ -46,6 +47,7 @@ class Tally:
         self.claims += world.application.claims
         self.saves += world.application.saves
         self.late += world.application.late
+        self.late_words += world.truth.late_words
         self.ends.update(world.truth.ends)
         self.excuses.update(world.truth.excuses)
 
@@ -124,7 +126,8 @@ def main(arguments: list[str] | None = None) -> int:
     sys.stdout.write(
         f"{given.count} runs, {failed} failed\n"
         f"{tally.steps} steps ({tally.steps / took:.0f} a second), {tally.seconds} s simulated\n"
-        f"{tally.grants} grants, {tally.claims} claims, {tally.saves} saves, {tally.late} late ones refused\n"
+        f"{tally.grants} grants, {tally.claims} claims, {tally.saves} saves, {tally.late} late ones refused, "
+        f"{tally.late_words} late last words\n"
         f"ends: {dict(tally.ends.most_common())}\nexceptions: {dict(tally.excuses.most_common())}\n"
     )
     return 1 if failed else 0

@@ -323,6 +323,20 @@ test('a line that stays away and is tried again and again is not believed any lo
   assert.equal(f.name, 'stale');
 });
 
+test('a line that comes and goes, and never proves anything, is not believed any longer for that', () => {
+  const f = mine();
+  for (let times = 0; times < 3; times += 1) {
+    f.in({ type: 'disconnected' }, 300);
+    f.in({ type: 'connected' }, 400);
+  }
+  f.in({ type: 'tick' }, 300);
+  assert.equal(f.name, 'stale');
+  f.in({ type: 'renewed', sent: f.now, grant: proof() });
+  f.in({ type: 'disconnected' }, 300);
+  f.in({ type: 'tick' }, BLIP_MS - 500);
+  assert.equal(f.name, 'mine');
+});
+
 test('while stale the token is proved every moment, not only when its next renewal would be due', () => {
   const f = mine();
   f.sleep(PAUSE_MS);

@@ -56,7 +56,11 @@ class Line:
         slow = random.choice([1, 1, 1, 4, 12])
 
         def delay() -> int:
-            return random.randrange(1, 40) * slow if random.random() < 0.97 else random.randrange(40, 1_800)
+            return (
+                random.randrange(1, 40) * slow
+                if random.random() < 0.97
+                else random.randrange(40, random.choice([1_800, 1_800, 7_000]))
+            )
 
         self.up = Channel(clock, delay)
         self.down = Channel(clock, delay)

@@ -242,7 +242,9 @@ class Page:
         self._signing = False
         for grant in self.grants.values():
             grant.renewing = False
-            grant.doubt = now if silent else now + BLIP_MS
+            # What has not been proved since its line was first lost is not believed for longer.
+            blip = grant.doubt if grant.proven and grant.doubt is not None else now + BLIP_MS
+            grant.doubt = now if silent else min(blip, now + BLIP_MS)
         self._look()
         for asking in self._askings():
             asking.under_way = False

@@ -107,6 +107,9 @@ class Server:
         self.process.do(lambda: self.process.start(self._answer(session, call)))
 
     async def _answer(self, session: int, call: Call) -> None:
+        for form, command in call.wanted:
+            if self.store is not None:
+                self.world.truth.overtaken(self.store.peek(form.record), command, session)
         try:
             decisions = await self._decided(session, call)
         except NotActive:

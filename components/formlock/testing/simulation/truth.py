@@ -20,7 +20,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
-from formlock.commands import Command, HandOver, LeaveQueue, Lock, Unlock, Yours
+from formlock.commands import Command, HandOver, LeaveQueue, Lock, Renew, Unlock, Yours
 from formlock.events import Event, Granted, Released, TakenOver
 from formlock.model import FormId, FormState, Handover, Lease, Owner, Waiter, overlap
 from formlock.policy import MAX_ATTEMPTS, REPEAT_MS
@@ -98,9 +98,12 @@ class Truth:
         self.excuses: dict[str, int] = {}
         """How often each exception was needed, by its name."""
         self.ends: dict[str, int] = {}
+        self.late_words = 0
+        """Last words that came when a later page had the form."""
         self.doubled: set[tuple[FormId, int]] = set()
-        """Tokens that two pages may have: a copy of a tab has locked while the tab's own page had no line, and the rules give it the
-        same token, as to a page that comes back after a crash. Of these, only saves are held against anything."""
+        """Tokens that two pages may have: a copy of a tab has locked while the tab's own page had no line, and the rules give it
+        the same token, as to a page that comes back after a crash; or see `overtaken`. Of these, only saves are held against
+        anything."""
         self._looked: dict[FormId, FormState] = {}
         self._look_at = 0
         self._promised_to: dict[tuple[FormId, int], Page] = {}
@@ -248,12 +251,24 @@ class Truth:
         elif isinstance(command, Unlock | HandOver):
             lease = state.of_token(command.token)
             later = lease is not None and isinstance(command, Unlock) and command.leaving and self._later(command, session, lease)
+            self.late_words += later
             self.check(lease is None or later, f"{command} is answered, and in {state} it has it")
 
     def _later(self, command: Unlock, session: int, lease: Lease) -> bool:
         """Whether another page has the lease than the one that says that it leaves."""
         pages = self.world.router.pages
         return pages.get(_last(lease)) not in [pages[one] for one in (session, *command.sessions) if one in pages]
+
+    def overtaken(self, state: FormState, command: Command, session: int) -> None:
+        """Before a call is decided: a page that is left, on a line that the service has not heard of, speaks after the tab's next
+        page. Which of the two came later nothing tells (docs/adr/0001)."""
+        pages = self.world.router.pages
+        page = pages.get(session)
+        lease = state.of_token(command.token) if isinstance(command, Renew | Unlock) else None
+        if page is None or not page.closed or lease is None or session in (lease.session, *lease.earlier):
+            return
+        if pages.get(_last(lease)) is not page:
+            self.doubled.add((state.form, lease.token))
 
     def told_lost(self, page: Page, believed: Believed) -> None:
         """A page has been told that it has lost."""
@@ -366,7 +381,7 @@ class Truth:
             self._silence(server, state, since_all)
             process_now = server.process.now()
             overdue = state.deadline is not None and state.deadline <= process_now
-            if state.waiters and not overdue and not any(left.reserved_until > process_now for left in state.lefts):
+            if state.waiters and not overdue and not self._reserved(server, state):
                 self._waits(state)
         if now >= self._look_at:
             self._look_at = now + LOOK_MS
@@ -389,6 +404,16 @@ class Truth:
             left_at = self.world.router.left_at.get(session)
             if left_at is not None and now - max(since_all, left_at) > TOLD_LATE_MS:
                 self.check(False, f"{session} left at {left_at}, and {state} has it")
+
+    def _reserved(self, server: Server, state: FormState) -> bool:
+        """Whether a page that has left may be coming back: for as long as is promised, and a second for a timer that is late."""
+        now, lefts = self.world.clock.now(), [left for left in state.lefts if left.reserved_until > server.process.now()]
+        for left in lefts:
+            granting = self.grants.get((state.form, left.lease.token))
+            since = max(server.resumed_at, granting.ended_at or now) if granting is not None else now
+            if now - since > self.world.policy.reserve_ms + 1_000:
+                self.check(False, f"{left} is kept for {now - since} ms")
+        return bool(lefts)
 
     def _waits(self, state: FormState) -> None:
         for waiter in state.waiters:
