@@ -32,7 +32,7 @@ ENDING = ("cause", "by", "reason", "ended_ms")
 SHORTEST_MS = 50
 # What an older service, which does not say it, has as `silence_ms`; how often the line is tried in that time; and so long before its
 # end nothing is believed any more: a write that begins right after a check has that much time.
-SILENCE_MS = 15_000
+SILENCE_MS = 10_000
 SIGNS = 3
 LATE_MS = 1_000
 

@@ -2,7 +2,7 @@
 
 Embedded in the router worker. Each request becomes a session of its own with the claims of whom it speaks for, makes one call and
 ends: guard, lock worker, rights and history see what they see of any page. What it gets is the deliberate long lock that there
-is anyway (`until_ms`): it lives by its time alone, since there is no session to lose (docs/adr/0012).
+is anyway (`until_ms`): it lives by its time alone, since there is no session to lose (docs/adr/0010).
 
 - `lock` and `status` are the application's server's to ask, who says for which user: signed with the key `http`.
 - `unlock` is anybody's who has the receipt: the page sends it with its last breath, when its socket is away.

@@ -75,8 +75,11 @@ class Policy(Struct, frozen=True, gc=False):
 
     @property
     def silence_ms(self) -> int:
-        """After so much silence of its holder a form may be somebody else's: pages are told, and shut their fields before."""
-        return min(self.contended_probe_ms, LINE_MS) + self.contended_grace_ms
+        """After so much silence of its holder a form may be somebody else's: pages are told, and shut their fields before. Somebody
+        has waited for the answer to a probe, and then for the grace; or for the grace only, where the router has given a line up, of
+        which its page need not know (docs/explanation/browser-truth.md). Pages are not asked for what none can keep."""
+        probed_ms = min(self.contended_probe_ms, LINE_MS) + self.contended_grace_ms
+        return min(probed_ms, max(self.contended_grace_ms, LEAST_SILENCE_MS))
 
     def told(self) -> dict[str, str | bool]:
         """What pages have to know of it to offer nothing that would be refused: what is not as it mostly is."""

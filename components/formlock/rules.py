@@ -178,7 +178,7 @@ def _lease_due(case: _Case, lease: Lease, at: int) -> None:
     contest = lease.contest
     if lease.probe is not None and lease.probe.until == at:
         # No sign of life: a frozen tab or a dead line.
-        _detach(case, case.change(lease, silent=True), at, lease.probe.since)
+        _detach(case, case.change(lease, silent=True), at)
     elif lease.warn_at == at:
         left_ms = (lease.ends_at or at) - at
         case.told(Ending, case.change(lease, warn_ms=0), in_ms=left_ms)
@@ -422,28 +422,25 @@ def _session_lost(case: _Case, command: SessionLost) -> Reply:
             lease = case.contest(lease, handover=None)
             case.told(HandoverEnded, lease, by=handover.owner)
         if lease.session == command.session:
-            _detach(case, lease, case.now, case.now)
+            _detach(case, lease, case.now)
     for waiter in case.state.waiters:
         if waiter.session == command.session:
             _detach_waiter(case, waiter, case.policy.grace_ms)
     return Done()
 
 
-def _detach(case: _Case, lease: Lease, since: int, heard: int) -> None:
-    """HELD to GRACE; an owner that can't come back (it named no tab) or has not come yet is released instead. `heard`: its page may
-    have had a sign of life answered until then, and may not know yet that its line is dead (docs/explanation/browser-truth.md)."""
+def _detach(case: _Case, lease: Lease, since: int) -> None:
+    """HELD to GRACE; an owner that can't come back (it named no tab) or has not come yet is released instead."""
     if lease.unclaimed:
         _release(case, lease, "unclaimed")
     elif _ends_with_session(lease.owner):
         _release(case, lease, "session_lost")
     else:
         grace_end = since + (case.policy.contended_grace_ms if _wanted(case.state, lease) else case.policy.grace_ms)
-        grace_end = max(grace_end, heard + case.policy.silence_ms)
         deadline = grace_end if lease.deadline is None else min(lease.deadline, grace_end)
         if lease.long_wall is not None:
             deadline = lease.deadline or case.now + lease.long_wall - case.wall
-        facts = {"session": None, "probe": None, "deadline": deadline, "heard_at": heard, "earlier": _earlier(lease)}
-        case.told(Detached, case.change(lease, **facts))
+        case.told(Detached, case.change(lease, session=None, probe=None, deadline=deadline, earlier=_earlier(lease)))
 
 
 def _release(case: _Case, lease: Lease, cause: Cause) -> None:
@@ -515,8 +512,7 @@ def _contend(case: _Case, lease: Lease) -> Lease:
     if lease.long_wall is not None:
         return lease
     if lease.session is None:
-        until = max(case.now + case.policy.contended_grace_ms, lease.heard_at + case.policy.silence_ms)
-        return case.change(lease, deadline=min(lease.deadline or 0, until))
+        return case.change(lease, deadline=min(lease.deadline or 0, case.now + case.policy.contended_grace_ms))
     if lease.probe is None and not lease.unclaimed:
         lease = case.change(lease, probe=Probe(case.now, case.now + case.policy.contended_probe_ms))
         case.probes.append(lease.session or 0)
@@ -702,7 +698,7 @@ def _recover_lease(case: _Case, lease: Lease, alive: bool, grace_ms: int) -> Non
     else:
         attached = lease.session is not None
         deadline = lease.deadline if lease.long_wall is not None else case.now + grace_ms
-        lease = case.change(lease, session=None, probe=None, deadline=deadline, heard_at=case.now, earlier=_earlier(lease))
+        lease = case.change(lease, session=None, probe=None, deadline=deadline, earlier=_earlier(lease))
         if attached:
             case.told(Detached, lease)
 

@@ -18,6 +18,7 @@ class Proxy:
         self.port: int = self._listener.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}/"
         self._sockets: list[socket.socket] = []
+        self._servers: list[socket.socket] = []
         threading.Thread(target=self._accept, daemon=True).start()
 
     def __enter__(self) -> Self:
@@ -30,12 +31,20 @@ class Proxy:
                 one.shutdown(socket.SHUT_RDWR)
             one.close()
 
+    def end_behind(self) -> None:
+        """Ends the other side's half of each connection, and says nothing to this side: from now on it is a hole."""
+        self.hole = True
+        for server in self._servers:
+            with contextlib.suppress(OSError):
+                server.shutdown(socket.SHUT_RDWR)
+
     def _accept(self) -> None:
         with contextlib.suppress(OSError):
             while True:
                 client, _ = self._listener.accept()
                 server = socket.create_connection(self.target)
                 self._sockets += [client, server]
+                self._servers.append(server)
                 for source, sink in ((client, server), (server, client)):
                     threading.Thread(target=self._pump, args=(source, sink), daemon=True).start()
 
@@ -46,5 +55,5 @@ class Proxy:
                 swallowed = swallowed or self.hole
                 if not swallowed:  # after a gap the stream would be nonsense
                     sink.sendall(data)
-            if not swallowed:
+            if not swallowed and not self.hole:
                 sink.shutdown(socket.SHUT_WR)

@@ -135,7 +135,7 @@ def test_a_black_hole_is_never_two_people(brisk: Node, page_as: Visitor, form: s
 
 
 def test_a_black_hole_with_somebody_in_line(brisk: Node, page_as: Visitor, form: str) -> None:
-    """U7, U14: with the policy that ships, a page that gives no sign of life to those who wait has 15 s until the form is the
+    """U7, U14: with the policy that ships, a page that gives no sign of life to those who wait has 10 s or more until the form is the
     next one's, far less than its lease. It tries its line often enough to have shut the fields by then."""
     form = form.replace("brisk", "shipped")
     with Proxy(brisk.port) as proxy:
@@ -143,6 +143,23 @@ def test_a_black_hole_with_somebody_in_line(brisk: Node, page_as: Visitor, form:
         ann.lock()
         proxy.hole = True
         waits(bob)
+        expect(bob.banner).to_have_attribute("state", "mine", timeout=30_000)
+        assert ann.banner.get_attribute("state") == "stale"
+        assert overlaps(openings(ann), openings(bob)) == []
+        proxy.hole = False
+        ann.sees("lost", "Bob is editing now.")
+
+
+def test_a_line_of_which_only_the_routers_half_has_ended(brisk: Node, page_as: Visitor, form: str) -> None:
+    """U3, U7: with the policy that ships. The router knows at once that the line is dead, and the next in line gets the form 10 s
+    later; the page's half looks open, and its fields are shut by then."""
+    form = form.replace("brisk", "shipped")
+    with Proxy(brisk.port) as proxy:
+        ann, bob = noted(page_as, "ann", form, proxy.url), noted(page_as, "bob", form)
+        ann.lock()
+        waits(bob)
+        proxy.end_behind()
+        assert ann.tell("return client.supervisor.session !== null"), "it still looks open"
         expect(bob.banner).to_have_attribute("state", "mine", timeout=30_000)
         assert ann.banner.get_attribute("state") == "stale"
         assert overlaps(openings(ann), openings(bob)) == []

@@ -42,7 +42,7 @@ async def test_lock_refuse_release(node: Node, form: str) -> None:
     await bob.subscribe(form)
     got = await ann.call("lock", form=form, tab="a", note="the address")
     assert (got["event"], got["form"], got["lease_ms"], got["renew_ms"]) == ("lock", form, 90_000, 25_000)
-    assert got["silence_ms"] == 15_000
+    assert got["silence_ms"] == 10_000
     edit = await bob.event("edit")
     assert edit["holder"] == {"user": "ann", "name": "Ann Weber"}
     assert (edit["token"], edit["rev"], edit["note"], edit["state"]) == (got["token"], got["rev"], "the address", "held")

@@ -146,8 +146,8 @@ def test_each_form_says_how_long_its_page_may_be_silent(component: Component) ->
     """U7: with the grant and every renewal, for a page's clock has to shut the fields before somebody else can have the form."""
     component.written = parse('[forms.guarded]\ncontended_probe = "2 s"\ncontended_grace = "5 s"\n')
     editor = component.user("ann", "lock")
-    assert component.call("lock", editor, form=PLAIN, tab="a")["silence_ms"] == 15_000
+    assert component.call("lock", editor, form=PLAIN, tab="a")["silence_ms"] == 10_000
     got = component.call("lock", editor, form=GUARDED, tab="a")
-    assert got["silence_ms"] == 7_000
+    assert got["silence_ms"] == 6_000
     (renewed,) = component.call("renew", editor, locks=[{"form": GUARDED, "token": got["token"]}], tab="a")["locks"]
-    assert renewed["silence_ms"] == 7_000
+    assert renewed["silence_ms"] == 6_000

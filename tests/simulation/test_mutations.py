@@ -14,6 +14,7 @@ from msgspec.structs import replace
 from formlock import rules
 from formlock.commands import HandOver, LeaveQueue, Lock, Recovered, Refusal, Renew, Takeover, Unlock, Yours
 from formlock.errors import Lost
+from formlock.policy import Policy
 from formlock.testing.simulate import Failed, simulate
 from formlock.testing.simulation.page import LATE_MS, Page
 from formlock.testing.simulation.truth import Violation
@@ -201,20 +202,11 @@ def forgets_its_reserve(patch: Patch) -> None:
     patch.setitem(rules._HANDLERS, Unlock, kept)
 
 
-def takes_a_lost_session_for_a_dead_page(patch: Patch) -> None:
-    """The grace of a lost session is as short as the policy says, though its page may not know that its line is dead."""
-    detach = rules._detach
-    patch.setattr(rules, "_detach", lambda case, lease, since, heard: detach(case, lease, since, heard - 1_000_000))
-
-
-def hurries_for_who_comes_later(patch: Patch) -> None:
-    """Somebody comes to wait for a form in its grace, and that grace gets shorter than what its page was told."""
-    contend = rules._contend
-
-    def hurried(case: Any, lease: Any) -> Any:
-        return contend(case, lease if lease.session is not None else case.change(lease, heard_at=lease.heard_at - 1_000_000))
-
-    patch.setattr(rules, "_contend", hurried)
+def counts_its_probe_twice(patch: Patch) -> None:
+    """Pages are told a silence in which the router has to keep their lines."""
+    told = Policy.silence_ms.fget
+    assert told is not None
+    patch.setattr(Policy, "silence_ms", property(lambda policy: told(policy) + policy.contended_probe_ms))
 
 
 def hurries_its_probes(patch: Patch) -> None:
@@ -259,7 +251,7 @@ MUTATIONS: list[Callable[[Patch], None]] = [
     forgets_its_return, takes_over_whatever_was_seen, forgets_who_left, forgets_repetitions, shortens_by_renewing,
     serves_whoever_is_first, copies_share_a_token, never_gives_up_the_silent, unlocks_for_anybody, leaves_the_line_in_word_only,
     hears_every_last_word, takes_every_last_word_for_late, forgets_where_its_owner_came_from, forgets_its_reserve,
-    takes_a_lost_session_for_a_dead_page, hurries_for_who_comes_later, hurries_its_probes, believes_a_silent_line,
+    counts_its_probe_twice, hurries_its_probes, believes_a_silent_line,
     believes_a_line_that_is_back,
 ]  # fmt: skip
 

@@ -33,7 +33,7 @@ class Service:
         self.rev = 1
         self.lease_ms = 60_000
         self.renew_ms = 20_000
-        self.silence_ms = 15_000
+        self.silence_ms = 10_000
         self.lost: set[int] = set()
         self.ending: dict[str, Any] = {}
         router.procedures |= {"lock": self.lock, "renew": self.renew, "unlock": self.unlock, "answer": self.unlock}
@@ -223,7 +223,7 @@ def test_gives_up_by_its_own_clock(router: FakeRouter, service: Service, impatie
         held.check()
 
 
-def test_a_silent_line_is_not_believed(router: FakeRouter, service: Service) -> None:
+def test_a_silent_line_is_not_believed(router: FakeRouter, service: Service, impatient: None) -> None:
     """U3: a line that swallows everything looks open. After so much silence the form may be somebody else's, long before the lease
     ends: from then on, and counted from the sending of what was last answered, a check waits for a proof."""
     now = [1_000]
@@ -259,7 +259,7 @@ def test_a_line_that_gives_signs_of_life_is_believed(router: FakeRouter, service
         assert router.count("renew") == 0
 
 
-def test_behind_a_probe_only_a_renewal_counts(router: FakeRouter, service: Service) -> None:
+def test_behind_a_probe_only_a_renewal_counts(router: FakeRouter, service: Service, impatient: None) -> None:
     """U3: the service has asked for a renewal, and counts from there; that the router answers is no sign of life for it."""
     now = [1_000]
     router.procedures["renew"] = lambda facts: SILENCE

@@ -272,7 +272,7 @@ class TestLine:
         form.lock(ANN)
         form.do(SessionLost(SESSION[ANN]))
         form.wait(BOB)
-        form.pass_time(POLICY.silence_ms - 1)
+        form.pass_time(POLICY.contended_grace_ms - 1)
         assert form.holders == [ANN]
         form.pass_time(1)
         assert form.holders == [BOB]

@@ -36,7 +36,7 @@ export const PAUSE_MS = 10_000;
 /** The own clock is looked at with each tick, and a busy page's ticks are late: so long before its lease ends a grant counts no more. */
 export const LATE_MS = 1500;
 /** What an older service, which does not say it, has as `silence_ms`. */
-export const SILENCE_MS = 15_000;
+export const SILENCE_MS = 10_000;
 /** How long to wait for the snapshot that follows a subscription before asking for it, and between two proofs while stale. */
 export const ASK_MS = 1500;
 /** While the holder's connection is interrupted: nobody is told when it is back, so ask. */
