@@ -36,8 +36,8 @@ class _Backend:
             thread.start()
 
     def wait(self, more: int) -> None:
-        """Until so many more have been promised. As many again follow: what comes next is in mid-stream, and a node that takes its time
-        to start does not make them tens of thousands."""
+        """Until so many more have been promised. As many again follow: what comes next is in mid-stream, and a node that takes its
+        time to start does not make them tens of thousands."""
         wanted = sum(self.pushed.values()) + more
         self._most = wanted + more
         while sum(self.pushed.values()) < wanted and not self.broken:
