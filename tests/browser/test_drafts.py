@@ -384,6 +384,7 @@ UNLOCK = (
 )
 
 
+@pytest.mark.timeout(240)  # it starts a node
 @pytest.mark.parametrize("waiting", [True, False], ids=["handover", "takeover"])
 def test_my_text_is_at_the_service_before_the_form_is_another(request: pytest.FixtureRequest, form: str, waiting: bool) -> None:
     """U19, U20: whoever takes over gets the form as soon as my text is safe; I am offered it in any browser, when I edit again."""

@@ -11,7 +11,8 @@ from tests.browser.conftest import Invoices, Open, Tab, Visitor
 from tests.browser.looks import Looks
 from tests.support.node import Node
 
-pytestmark = [pytest.mark.browser, pytest.mark.node]
+# Each look at a page is four runs of the checker and five pictures.
+pytestmark = [pytest.mark.browser, pytest.mark.node, pytest.mark.timeout(300)]
 
 ANN = {"user": "ann", "name": "Ann Weber"}
 LONG = "Dr. Maximiliane-Theodora von Hohenlohe-Waldenburg-Schillingsfürst, Außenstelle Nordrhein-Westfalen"

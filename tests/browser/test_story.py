@@ -152,6 +152,7 @@ HELD_BACK = (
 )
 
 
+@pytest.mark.timeout(240)  # it starts a node
 def test_handed_over(patiently: Visitor, form: str) -> None:
     """U18, U19: where the policy says so, a takeover waits until the old holder's text is in safety: before that nothing is open for
     the one who takes over, after it she knows by whom and why, and has her text beside what is there, here and in any browser."""

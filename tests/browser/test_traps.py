@@ -394,6 +394,7 @@ def test_the_clock_is_looked_at_before_a_key(page_as: Visitor, form: str) -> Non
 # -- the router
 
 
+@pytest.mark.timeout(240)  # it starts a node again
 def test_a_router_that_is_killed(brisk: Node, page_as: Visitor, form: str) -> None:
     """U2, U9: all of the node dies at once. The fields shut within seconds, and when it stands again the same lock is proved."""
     form = form.replace("brisk", "shipped")  # the next attempt to connect comes within 10 s: as long as a grace of seconds lasts

@@ -1,5 +1,4 @@
 // Binds one <form> of the page to its FormLock: shows the state, shuts and opens the fields, guards the submit, brings updates in.
-import { CallError } from './errors.js';
 import { firstField, isPart, open, shut } from './fields.js';
 import { Incoming } from './incoming.js';
 import { PageTab } from './page-tab.js';
@@ -91,7 +90,7 @@ export class Binding {
     this.#say('');
     this.#note();
     this.#enter(this.lock.lock()).catch((error) => {
-      if (!(error instanceof CallError)) throw error;
+      if (error?.name !== 'CallError') throw error; // not `instanceof`: the part that acts has a class of its own
     });
   }
 

@@ -281,6 +281,7 @@ function browser() {
           }
         });
       },
+      query: () => Promise.resolve({ held: [...held.keys()].map((name) => ({ name })) }),
     },
   };
 }
@@ -338,6 +339,21 @@ test('another tab that goes says so, and the one that waits may go on', limit, a
   ann.client.leave();
   await named(here, 'free');
   assert.equal(here.state.otherTab, false);
+});
+
+test('a browser that is slow to give a free id takes it from nobody: the page goes on with what it edited (U8)', limit, async () => {
+  const { locks } = browser();
+  let asked = 0;
+  const slow = {
+    query: locks.query,
+    request: (name, { signal }, work) => ((asked += 1) > 1 ? locks.request(name, { signal }, work) : new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason)))),
+  };
+  const tab = new PageTab(null);
+  const { id } = tab;
+  const lock = lockOf('ann', { tab, locks: slow });
+  await lock.lock({ resume: 'reload' });
+  assert.equal(tab.id, id);
+  assert.deepEqual([...locks.held.keys()], [`formlock.tab.${id}`]);
 });
 
 test('a page that may not use Web Locks keeps its id', limit, async () => {
