@@ -169,7 +169,9 @@ def test_silent(pusher: ReliablePusher, bridge: FakeBridge) -> None:
     began = time.monotonic()
     for n in range(1, 100):
         assert pusher.push(FORM, version=n) is Outcome.SPOOLED
-    # Waiting each time would be two and a half minutes.
+        # Of forms too of which nothing waits.
+        assert n % 10 or pusher.push(f"{FORM}-{n}") is Outcome.SPOOLED
+    # Waiting each time would be two and a half minutes, or a quarter of one for the other forms.
     assert time.monotonic() - began < SLACK_S
     bridge.doing = bridge.take
     assert pusher.flush(WITHIN_S)
@@ -740,13 +742,15 @@ def test_forgotten(address: str, spool: Path, bridge: FakeBridge) -> None:
     until(lambda: threading.active_count() == threads)
 
 
-def test_start_drains(address: str, spool: Path, bridge: FakeBridge) -> None:
-    """`start` drains what an earlier process has left, without a push."""
+def test_start_drains(address: str, spool: Path, bridge: FakeBridge, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`start` drains what an earlier process has left, without a push, and as soon as the connection stands."""
+    monkeypatch.setattr("formlock_push.keeper.LOOK_IDLE_S", 3_600.0)
     with ReliablePusher(address, spool=spool, timeout_ms=TIMEOUT_MS) as before:
         assert before.push(FORM, version=1) is Outcome.SPOOLED
-    bridge.start()
     with ReliablePusher(address, spool=spool, timeout_ms=TIMEOUT_MS) as after:
         after.start()
+        until(lambda: after._office._line is not None and after._office._line.up is False)
+        bridge.start()
         until(lambda: versions(bridge) == [1])
 
 
