@@ -7,6 +7,7 @@ import logging
 import sqlite3
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -438,6 +439,17 @@ def test_unreadable_to_the_bridge(pusher: ReliablePusher, bridge: FakeBridge) ->
     assert pusher.push(FORM) is Outcome.REFUSED
 
 
+def test_whose_answer_it_is(address: str) -> None:
+    """An answer is its letter's, one without a name is the oldest's, and one that nobody waits for is nobody's."""
+    line = Line(address, None, answered=lambda _letter, _answer: None, connected=lambda _up: None)
+    letters = [Letter(FORM, "", name, b"") for name in ("a", "b", "c", "b")]
+    for letter in letters:
+        line._pending.setdefault(letter.id, deque()).append((letter, 0.0))
+    names = ("b", None, "x", "b", "b", "c", None)
+    found = [line._whose(Answer(name, "too_deep")) for name in names]
+    assert found == [letters[1], letters[0], None, letters[3], None, letters[2], None]
+
+
 @pytest.mark.parametrize(
     "answer", [b"", b"[]", b"\xff", b'{"id": 1, "seq": 1}', b'{"id": "a"}', b'{"id": "a", "error": 1}', b"[" * 9_999]
 )
@@ -674,9 +686,10 @@ def test_unknown_is_not_free(pusher: ReliablePusher, bridge: FakeBridge, monkeyp
 
 
 def test_answer_that_cannot_be_noted(pusher: ReliablePusher, bridge: FakeBridge, monkeypatch: pytest.MonkeyPatch) -> None:
-    """When the disk fails as an answer is to be noted, it is noted later: nothing stays in the spool for ever."""
+    """When the disk fails as an answer is to be noted, or anything else does, it is noted later: nothing stays in the spool for
+    ever."""
     settle = Spool.settle
-    failures = iter([Unusable("disk I/O error")])
+    failures = iter([Unusable("disk I/O error"), RuntimeError("unheard of")])
 
     def fail(self: Spool, arrived: Any, refused: Any = ()) -> int:
         if (error := next(failures, None)) is not None:
