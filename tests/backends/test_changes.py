@@ -90,6 +90,16 @@ def test_last_word() -> None:
     assert (update.version, update.representation, update.change_set, update.origin) == (None, None, None, "tab-2")
 
 
+def test_many_by_several_people() -> None:
+    """A message for a whole type names who did it only where it was one: the tab that is left out must have done all of it."""
+    ledger = Ledger()
+    for number in range(4):
+        acting = Acting(f"tab-{number % 2}", "ann" if number % 2 else "bob")
+        ledger.add(number, Change(status="updated", form=f"com.example.form.invoice.{number}", pairs=None, acting=acting))
+    [update] = ledger.updates(3)
+    assert (update.count, update.origin, update.actor) == (4, None, None)
+
+
 def test_nameless() -> None:
     """What names no form is not told."""
     assert list(ledger_of([Change(status="inserted", form=None)]).updates()) == []
