@@ -15,6 +15,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -36,6 +37,8 @@ USUAL_AT_THE_END = re.compile(
     r"|cannot detach session \"\d+\": session not currently attached"
 )
 LAST_LINES = 40
+# Who asks again after that does not want to wait; before it is an echo, of what signals a process and its group.
+PATIENCE_S = 1.0
 TO_END = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 BEGIN = "Starting, which takes ten to twenty seconds. `make run LOG=all` shows everything that Crossbar says meanwhile."
@@ -108,10 +111,16 @@ def run(command: list[str], screen: Screen) -> int:
         text=True, encoding="utf-8", errors="replace", process_group=0 if in_terminal() else None,
     )  # fmt: skip
 
+    first = 0.0
+
     def told(_: int, __: object) -> None:
-        # Another signal than SIGINT is a failure to Crossbar. Who asks again does not want to wait.
-        node.send_signal(signal.SIGKILL if screen.told else signal.SIGINT)
-        screen.told = True
+        nonlocal first
+        if not screen.told:
+            screen.told, first = True, time.monotonic()
+            # Any other signal is a failure to Crossbar.
+            node.send_signal(signal.SIGINT)
+        elif time.monotonic() - first > PATIENCE_S:
+            node.kill()
 
     for number in TO_END:
         signal.signal(number, told)

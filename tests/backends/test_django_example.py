@@ -67,7 +67,7 @@ class Browser:
         proof = {} if token is None else {"form_lock_receipt": receipt(self.user, token)}
         kept = {name: hidden(page, name) for name in ("csrfmiddlewaretoken", "version")}
         typed = {"customer": "Weber and Sons", "amount": "120.00", "notes": ""}
-        return self.post("/invoices/42/save", **{**typed, **kept, **proof, **fields})
+        return self.post("/invoices/42", **{**typed, **kept, **proof, **fields})
 
 
 class Site(Shop):

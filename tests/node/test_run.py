@@ -42,6 +42,7 @@ def test_the_last_lines_say_what_to_open(tmp_path: Path) -> None:
         assert "closed" not in text
         # As a terminal does it: to all that run there.
         process.send_signal(signal.SIGINT)
+        process.send_signal(signal.SIGTERM)  # an echo
         said, _ = process.communicate(timeout=STOP_WITHIN_S)
         assert process.returncode == 0
         assert said == f"{ENDED}\n"

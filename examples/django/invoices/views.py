@@ -7,7 +7,7 @@ from django.contrib.auth.decorators import login_required
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import get_object_or_404, redirect, render
-from django.views.decorators.http import require_POST, require_safe
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from formlock_push import django as formlock
 from invoices.forms import InvoiceForm
@@ -23,10 +23,12 @@ def index(request: HttpRequest) -> HttpResponse:
     return render(request, "invoices/list.html", {"invoices": Invoice.objects.order_by("pk")})
 
 
-@require_safe
+@require_http_methods(["GET", "HEAD", "POST"])
 @login_required
 def edit(request: HttpRequest, number: int) -> HttpResponse:
-    """The form, shut until it is yours."""
+    """The form, shut until it is yours. It is saved at its own address: a form that comes back with a mistake is yours still."""
+    if request.method == "POST":
+        return _save(request, number)
     invoice = get_object_or_404(Invoice, pk=number)
     return _form(request, invoice, InvoiceForm(instance=invoice))
 
@@ -46,9 +48,7 @@ def claim(request: HttpRequest, number: int) -> HttpResponse:
     return JsonResponse({**contents, "version": str(invoice.version)})
 
 
-@require_POST
-@login_required
-def save(request: HttpRequest, number: int) -> HttpResponse:
+def _save(request: HttpRequest, number: int) -> HttpResponse:
     """Only whoever has the form, and only over what he has seen."""
     try:
         receipt = formlock.receipt_of(request, _topic(number))

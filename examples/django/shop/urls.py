@@ -12,5 +12,4 @@ urlpatterns = [
     path("login", LoginView.as_view(template_name="invoices/login.html"), name="login"),
     path("invoices/<int:number>", views.edit, name="edit"),
     path("invoices/<int:number>/claim", views.claim, name="claim"),
-    path("invoices/<int:number>/save", views.save, name="save"),
 ]
