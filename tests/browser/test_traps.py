@@ -135,8 +135,8 @@ def test_a_black_hole_is_never_two_people(brisk: Node, page_as: Visitor, form: s
 
 
 def test_a_black_hole_with_somebody_in_line(brisk: Node, page_as: Visitor, form: str) -> None:
-    """U7, U14: with the policy that ships, a page that gives no sign of life to those who wait has 10 s or more until the form is the
-    next one's, far less than its lease. It tries its line often enough to have shut the fields by then."""
+    """U7, U14: with the policy that ships, a page that gives no sign of life to those who wait has 10 s or more until the form is
+    the next one's, far less than its lease. It tries its line often enough to have shut the fields by then."""
     form = form.replace("brisk", "shipped")
     with Proxy(brisk.port) as proxy:
         ann, bob = noted(page_as, "ann", form, proxy.url), noted(page_as, "bob", form)

@@ -231,8 +231,8 @@ def test_another_wish_is_told_its_place_behind_whoever_it_lets_pass() -> None:
 @pytest.mark.parametrize("grace_ms", [6_000, 10_000, 30_000])
 @pytest.mark.parametrize("before_ms", [-1, 0, 4_000, 20_000])
 def test_a_lost_session_keeps_its_form_for_as_long_as_its_page_was_told(before_ms: int, grace_ms: int) -> None:
-    """U3: what only the router's end of a line has noticed, the page has not: it believes for as long as it was told, whenever somebody
-    comes to wait. And nobody waits for longer than the grace of the policy."""
+    """U3: what only the router's end of a line has noticed, the page has not: it believes for as long as it was told, whenever
+    somebody comes to wait. And nobody waits for longer than the grace of the policy."""
     policy = replace(POLICY, grace_ms=grace_ms, contended_grace_ms=min(10_000, grace_ms))
     form = Form(policy)
     form.lock(ANN)
