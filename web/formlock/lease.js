@@ -179,7 +179,11 @@ export function step(before, input, now, contest = null) {
   apply(s, input, now, effects, contest);
   contest?.settle(s, now, effects);
   const { grant } = s;
-  if (grant?.proven && now >= Math.min(grant.until, s.heard + grant.silent) - LATE_MS) doubt(s, effects);
+  if (grant?.proven && now >= Math.min(grant.until, s.heard + grant.silent) - LATE_MS) {
+    grant.proven = false;
+    // Of a lease that may last no longer each renewal would be late: not one after the other.
+    if (now >= grant.sent + ASK_MS) renew(s, effects);
+  }
   if (grant?.proven && s.doubt !== null && now >= s.doubt) grant.proven = false;
   if (grant?.proven && grant.claim === 'due') {
     grant.claim = 'asked';

@@ -337,6 +337,15 @@ test('a line that comes and goes, and never proves anything, is not believed any
   assert.equal(f.name, 'mine');
 });
 
+test('a lease that may last no longer is not renewed again and again in its last moments', () => {
+  const f = mine();
+  assert.deepEqual(f.in({ type: 'tick' }, RENEW), [{ do: 'renew' }]);
+  assert.deepEqual(f.in({ type: 'renewed', sent: f.now, grant: { ...proof(), lease_ms: LATE_MS - 100 } }, 30), []);
+  assert.equal(f.name, 'stale');
+  assert.deepEqual(f.in({ type: 'tick' }, 1000), []);
+  assert.deepEqual(f.in({ type: 'tick' }, ASK_MS - 1000), [{ do: 'renew' }]);
+});
+
 test('while stale the token is proved every moment, not only when its next renewal would be due', () => {
   const f = mine();
   f.sleep(PAUSE_MS);

@@ -202,7 +202,8 @@ class Page:
             late = now >= min(grant.until, grant.heard + silent_ms) - LATE_MS
             if grant.proven and (late or (grant.doubt is not None and now >= grant.doubt)):
                 grant.proven = False
-                self.renew()
+                if now >= grant.sent + ASK_MS:
+                    self.renew()
 
     # -- its connection
 
@@ -375,10 +376,12 @@ class Page:
             grant.claim, grant.seen = before.claim, before.seen
         self.grants[form] = grant
         self.world.beliefs_changed = True
+        if not proven:
+            self.renew()
         self._look()
         if not grant.proven:
-            self.renew()
-        elif self.claims and grant.claim == "due" and mode == "exclusive":
+            return
+        if self.claims and grant.claim == "due" and mode == "exclusive":
             grant.claim = "asked"
             self.world.application.claim(self, grant)
 

@@ -106,7 +106,7 @@ class Truth:
         anything."""
         self._looked: dict[FormId, FormState] = {}
         self._look_at = 0
-        self._promised_to: dict[tuple[FormId, int], Page] = {}
+        self._promised_to: dict[tuple[FormId, int], set[Page]] = {}
         self._calls: dict[FormId, list[_Called]] = {}
         self._excused_now: set[tuple[int, int]] = set()
 
@@ -159,7 +159,6 @@ class Truth:
         for token, other in list(record.active.items()):
             if other.owner == event.owner and other.form == event.form:
                 self._end(record, token, "silent", event.rev, at)
-        self._promised_to.pop(key, None)
         granting = self.grants[key] = Granting(event.form, event.owner, lease, at)
         for other in record.active.values():
             if other.owner != event.owner:
@@ -238,10 +237,10 @@ class Truth:
         if line is None:
             return
         key = form.record, reply.token
-        before = self._promised_to.setdefault(key, line.page)
-        if before is not line.page and not before.closed and isinstance(command, Lock):
+        pages = self._promised_to.setdefault(key, set())
+        if isinstance(command, Lock) and any(page is not line.page and not page.closed for page in pages):
             self.doubled.add(key)
-        self._promised_to[key] = line.page
+        pages.add(line.page)
 
     def freed(self, command: Command, session: int, state: FormState) -> None:
         """The service answers that the owner has not got the form, and does not wait for it; or that a later page has it."""

@@ -231,7 +231,9 @@ class World:
         for page in self.pages:
             for form, asking in page.asking.items():
                 state = self.server.store.peek(form.record) if self.server is not None and self.server.store is not None else None
-                numbers = [waiter.number for waiter in state.waiters] if state is not None else []
+                # A long lock ends by the wall clock, and by how far that was set back nobody has to wait for less.
+                long = state is not None and any(lease.long_wall is not None for lease in state.holds)
+                numbers = [waiter.number for waiter in state.waiters] if state is not None and not long else []
                 if not page.frozen and asking.in_line in numbers:
                     place = 1 + numbers.index(asking.in_line)
                     limits[page, asking.rid] = began + (policy.ttl_ms + policy.claim_ms) * place + LIMIT_MS
