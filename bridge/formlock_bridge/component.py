@@ -16,6 +16,7 @@ from autobahn.wamp.exception import ApplicationError, TransportLost
 from autobahn.wamp.types import CloseDetails, ComponentConfig
 
 from formlock.clock import Promise, Timer
+from formlock.drivers import driver_of
 from formlock.errors import InvalidArgument, NotActive, NotAllowed
 from formlock.policies import PolicyBook
 from formlock.policyfile import PolicyFile, policies
@@ -24,7 +25,7 @@ from formlock.ready import ROLE as READY_ROLE
 from formlock.wamp import Call, ClaimsBook, Event, Session, TwistedClock
 from formlock_bridge.desk import BUSY, Desk
 from formlock_bridge.intake import SENTENCES, Reason, Rejected, read
-from formlock_bridge.journals import Arrival, Entry, Journal, JournalError, Keeping, driver_of, open_journal
+from formlock_bridge.journals import Arrival, Entry, Journal, JournalError, Keeping, open_journal
 from formlock_bridge.publisher import LostError, Publisher, RefusedError, Telling, Waiting
 from formlock_bridge.redaction import cut
 from formlock_bridge.tally import Tally
@@ -74,7 +75,7 @@ class BridgeComponent(Session):
     def check_config(cls, personality: object, extra: dict[str, Any]) -> None:
         """What can never work is refused before anything is started."""
         listening(extra)
-        driver_of(_journal(extra))
+        driver_of(_journal(extra), "journal")
         _keeping(extra)
         policies(extra, changed=lambda _: None, wrong=lambda _: None)
         super().check_config(personality, extra)

@@ -24,6 +24,7 @@ from formlock.commands import (
     Unlock,
     Yours,
 )
+from formlock.drivers import driver_of
 from formlock.errors import FormLockError, InvalidArgument, Lost, NotActive, NotAllowed
 from formlock.events import Event as LockEvent
 from formlock.events import Granted
@@ -69,7 +70,8 @@ class LockComponent(Session):
 
     @classmethod
     def check_config(cls, personality: object, extra: dict[str, Any]) -> None:
-        """A policy that breaks promises is refused before anything is started."""
+        """What can never work, and a policy that breaks promises, is refused before anything is started."""
+        driver_of(_store(extra), "store")
         policies(extra, changed=lambda _: None, wrong=lambda _: None)
         _keeping(extra)
         super().check_config(personality, extra)
@@ -86,7 +88,7 @@ class LockComponent(Session):
         self._signer = Signer(read_receipt_key(self.folder(self.extra.get("credentials", "credentials"))))
         self._audience = Audience(self, self._claims, self._clock, self._public, self._when_started)
         self._waiting: list[Callable[[], None]] | None = []
-        url, keeping = self.extra.get("store", "memory:"), _keeping(self.extra)
+        url, keeping = _store(self.extra), _keeping(self.extra)
         store = await open_store(url, self._clock, lambda: secrets.token_hex(4), self.folder(), keeping)
         self._policies = policies(self.extra, changed=self._policy_changed, wrong=self._policy_wrong)
         self._service = LockService(
@@ -400,6 +402,10 @@ class LockComponent(Session):
         self.note("lock.refused", call=what, form=form, user=claims.user, error=error.name, rev=state.rev)
         now, wall = self._clock.now(), self._clock.wall()
         return refusal(self.uris, error, state, form, same_user, self._service.epoch, now, wall)
+
+
+def _store(extra: dict[str, Any]) -> Any:
+    return extra.get("store", "memory:")
 
 
 def _keeping(extra: dict[str, Any]) -> Keeping:

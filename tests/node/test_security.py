@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import stat
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
@@ -11,6 +12,9 @@ from autobahn.twisted.component import Component
 from autobahn.wamp.exception import ApplicationError
 from autobahn.wamp.types import PublishOptions, RegisterOptions
 from twisted.internet import reactor
+from websockets.exceptions import InvalidStatus
+from websockets.sync.client import connect
+from websockets.typing import Origin, Subprotocol
 
 from tests.support.client import WITHIN_S, joined
 from tests.support.node import Node
@@ -18,6 +22,29 @@ from tests.support.node import Node
 pytestmark = pytest.mark.node
 
 FORM = "com.example.form.test.security"
+
+
+@pytest.mark.parametrize(
+    ("origin", "let_in"),
+    [
+        ("http://127.0.0.1:8000", True),
+        ("http://localhost:3000", True),
+        # No browser.
+        (None, True),
+        ("https://example.org", False),
+        ("http://127.0.0.1.example.org:80", False),
+        # A file from the disk, and a sandboxed frame on any website.
+        ("null", False),
+    ],
+)
+def test_pages_of_other_origins_are_refused(node: Node, origin: str | None, let_in: bool) -> None:
+    """A browser says whose page it is that wants to connect: what ships lets in those of this machine."""
+    whose = Origin(origin) if origin is not None else None
+    with (
+        nullcontext() if let_in else pytest.raises(InvalidStatus, match="HTTP 400"),
+        connect(node.ws_url, origin=whose, subprotocols=[Subprotocol("wamp.2.json")], open_timeout=WITHIN_S) as connection,
+    ):
+        assert connection.subprotocol == "wamp.2.json"
 
 
 @pytest.mark.parametrize(

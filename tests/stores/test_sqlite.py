@@ -15,6 +15,7 @@ import pytest
 from formlock.drafts import KEPT_MS
 from formlock.errors import NotActive
 from formlock.history import Asked, Keeping
+from formlock.locks import LockComponent
 from formlock.model import FormId
 from formlock.stores import StoreError, open_store
 from formlock.stores.sqlite import FLUSH_MS, TIDY_MS, SqliteStore
@@ -263,8 +264,11 @@ def test_many_forms_in_few_commits(tmp_path: Path) -> None:
 def test_unknown_urls(url: str, tmp_path: Path) -> None:
     """A store URL that means nothing is refused with what would."""
     clock = FakeClock()
-    with pytest.raises(StoreError, match="memory: or sqlite:///FILE"):
+    with pytest.raises(ValueError, match="memory: or sqlite:///FILE"):
         clock.run(open_store(url, clock, lambda: "e", tmp_path))
+    # Before anything is started, and not again and again.
+    with pytest.raises(ValueError, match="no store is known by"):
+        LockComponent.check_config(None, {"store": url})
 
 
 def test_urls(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from typing import Protocol
 from msgspec import Struct
 
 from formlock.clock import Clock
+from formlock.drivers import driver_of
 
 
 class Arrival(Struct, frozen=True, gc=False):
@@ -112,21 +113,12 @@ class JournalError(Exception):
     """The journal can't be opened; the sentence says why and what to do."""
 
 
-def driver_of(url: object) -> tuple[str, str]:
-    """Which journal a URL names, and its file: `memory:` or `sqlite:///file`. ValueError for any other."""
-    scheme, _, rest = url.partition(":") if isinstance(url, str) else ("", "", "")
-    if scheme == "memory" and not rest:
-        return scheme, ""
-    if scheme == "sqlite" and rest.startswith("///") and len(rest) > len("///"):
-        return scheme, rest[len("///") :]
-    raise ValueError(f"no journal is known by {url!r}: use memory: or sqlite:///FILE")
-
-
 async def open_journal(
     url: str, clock: Clock, new_epoch: Callable[[], str], folder: Path, keeping: Keeping | None = None
 ) -> Journal:
-    """By a URL of `driver_of`. A file is relative to `folder`, unless it has four slashes. Drivers are loaded when asked for."""
-    driver, file = driver_of(url)
+    """By its URL, as in `formlock.drivers`. A file is relative to `folder`, unless it has four slashes. Drivers are loaded when
+    asked for."""
+    driver, file = driver_of(url, "journal")
     if driver == "memory":
         from formlock_bridge.journals.memory import MemoryJournal
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Protocol, TypeVar
 
 from formlock.clock import Clock
+from formlock.drivers import driver_of
 from formlock.events import Event
 from formlock.history import Asked, Keeping, Page
 from formlock.model import Draft, FormId, FormState, Found, Query
@@ -90,14 +91,13 @@ class StoreError(Exception):
 async def open_store(
     url: str, clock: Clock, new_epoch: Callable[[], str], folder: Path, keeping: Keeping | None = None
 ) -> LockStore:
-    """`memory:` or `sqlite:///file` (relative to `folder`; four slashes for an absolute path). Drivers are loaded when asked for."""
-    scheme, _, rest = url.partition(":")
-    if scheme == "memory" and not rest:
+    """By its URL, as in `formlock.drivers`. A file is relative to `folder`, unless it has four slashes. Drivers are loaded when
+    asked for."""
+    driver, file = driver_of(url, "store")
+    if driver == "memory":
         from formlock.stores.memory import MemoryStore
 
         return MemoryStore(epoch=new_epoch(), first_token=clock.wall(), keeping=keeping)
-    if scheme == "sqlite" and rest.startswith("///") and len(rest) > len("///"):
-        from formlock.stores.sqlite import SqliteStore
+    from formlock.stores.sqlite import SqliteStore
 
-        return await SqliteStore.open(folder / rest[len("///") :], clock, new_epoch, keeping)
-    raise StoreError(f"no store is known by {url!r}: use memory: or sqlite:///FILE")
+    return await SqliteStore.open(folder / file, clock, new_epoch, keeping)

@@ -29,7 +29,7 @@ POLICIES = [
     replace(POLICY, handover_ms=4_000),
     replace(POLICY, idle_release_ms=40_000),
     replace(POLICY, max_waiters=2, max_waits_per_user=1, max_hold_ms=100_000),
-    replace(POLICY, contended_probe_ms=1_500, contended_grace_ms=5_000),
+    replace(POLICY, contended_probe_ms=1_500, contended_grace_ms=6_000),
     Policy(),
 ]
 SECTIONS = ("", "lines", "address")
