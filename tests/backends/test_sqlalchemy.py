@@ -520,6 +520,28 @@ def test_errors_of_a_record(troubled: tuple[Hook, Session], sent: Sent, caplog: 
     assert "Troubled.formlock_" in lines[0].getMessage()
 
 
+@pytest.mark.parametrize("wrong", [{"text": "No Right"}, "text"])
+def test_rights_that_are_none(
+    troubled: tuple[Hook, Session], sent: Sent, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, wrong: Any
+) -> None:
+    """What a class says wrongly about who may see its fields is logged and counted with each change; none of it is told, and the
+    commits go on."""
+    hook, session = troubled
+    session.add(Named(id=1, name="x"))
+    monkeypatch.setattr(Troubled, "formlock_redact", wrong, raising=False)
+    record = Troubled(id=1, size=1, text="secret")
+    session.add(record)
+    session.commit()
+    record.text = "secret too"
+    session.commit()
+    session.delete(record)
+    session.commit()
+    assert session.scalar(select(func.count()).select_from(Troubled)) == 0
+    assert sent.take() == [("named.x", "inserted", {"id": (None, 1), "name": (None, "x")})]
+    assert hook.failed == 3
+    assert "Troubled.formlock_redact" in caplog.text
+
+
 def test_two_records_of_one_form(troubled: tuple[Hook, Session], sent: Sent) -> None:
     """U37: a form that several records name is told once, without saying what changed."""
     _, session = troubled
