@@ -28,6 +28,9 @@ HEAD = re.compile(r"\S+ \[(?P<process>\w+) +\d+\] (?P<text>.*)")
 # A component of ours says what it did first: `lock.granted form=...`.
 OURS = re.compile(r"[a-z_]+\.[a-z_]+( |$)")
 READY = re.compile(r"formlock\.ready url=(\S+)")
+# Crossbar's answer to being told. In the middle of a line of its log it may miss that, and then it has to be told again.
+HEARD = re.compile(r"Controller received SIGINT")
+AGAIN_S = 2.0
 # What Crossbar warns of at every end that was asked for, though nothing is wrong.
 USUAL_AT_THE_END = re.compile(
     r"Controller received SIGINT"
@@ -60,6 +63,7 @@ class Screen:
         """`opens`: whether it is said what to open."""
         self.ready = False
         self.told = False
+        self.heard = False
         self.hidden: deque[str] = deque(maxlen=LAST_LINES)
         self._opens = opens
         self._shows = False
@@ -87,6 +91,7 @@ class Screen:
         if self.told and not self.ready:
             self._warns = False
         elif head is not None:
+            self.heard = self.heard or HEARD.match(head["text"]) is not None
             self._warns = not (self.told and USUAL_AT_THE_END.match(head["text"]))
         if self._warns and line:  # each of Crossbar's processes begins with an empty one
             yield line
@@ -129,8 +134,11 @@ def run(command: list[str], screen: Screen) -> int:
     for reader in readers:
         reader.start()
     # Until nobody writes any more.
-    for reader in readers:
-        reader.join()
+    while any(reader.is_alive() for reader in readers):
+        for reader in readers:
+            reader.join(AGAIN_S / len(readers))
+        if screen.told and screen.ready and not screen.heard and time.monotonic() - first > AGAIN_S:
+            node.send_signal(signal.SIGINT)
     status = node.wait()
     say(screen.last(status), sys.stdout)
     return status if status >= 0 else 128 - status

@@ -25,10 +25,10 @@ MAX_REDACTED = 64
 # Of one bulk message; more are only counted.
 MAX_IDS = 1_000
 RIGHT = re.compile("[a-z0-9_.-]{1,64}")
-# What no line of text has: control characters, halves of pairs, ends of lines and paragraphs, and what turns the direction of all
-# that follows, by which one name could pass for another. Joiners and blanks of any width stay: names have them, in Persian and
-# Hindi, and wherever somebody has kept two words together.
-NO_LINE = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+# What no line of text has: control characters, halves of pairs, ends of lines and paragraphs; and what nobody sees, or what turns
+# the direction of all that follows, by which one name could pass for another. Joiners and blanks that can be seen stay: names have
+# them, in Persian and Hindi, and wherever somebody has kept two words together.
+NO_LINE = re.compile("[\x00-\x1f\x7f-\x9f\u00ad\u180e\u200b\u2028-\u202e\u2060-\u2069\ud800-\udfff\ufeff]")
 
 
 def is_line(text: str) -> bool:

@@ -17,8 +17,8 @@ EVERY = "*"
 # An application's own right, by which it says who may see a field of an update (`redact`).
 EXTRA_RIGHT = re.compile(r"[a-z0-9_.-]{1,64}")
 
-# Embeddings, overrides and isolates of text in the other direction.
-_TURNS = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+# What nobody sees, and what turns the direction of all that follows.
+_HIDDEN = frozenset("\u00ad\u180e\u200b\u202a\u202b\u202c\u202d\u202e\ufeff") | {chr(code) for code in range(0x2060, 0x206A)}
 
 MAX_USER_LENGTH = 100
 MAX_NAME_LENGTH = 100
@@ -113,10 +113,10 @@ def _is_right(right: object) -> bool:
 
 
 def _text(value: object, what: str, limit: int) -> str:
-    """A string that can be shown in one line: no control characters, no lone surrogates, nothing that turns the direction of what
-    follows (one name could pass for another), not too long. Joiners are in many a Persian or Indian name."""
+    """A string that can be shown in one line: no control characters, no lone surrogates, nothing hidden (one name could pass for
+    another), not too long. Joiners are in many a Persian or Indian name."""
     if not isinstance(value, str) or not 1 <= len(value) <= limit:
         raise InvalidClaims(f"{what}: 1 to {limit} characters")
-    if any(unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp") or character in _TURNS for character in value):
+    if any(unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp") or character in _HIDDEN for character in value):
         raise InvalidClaims(f"{what}: no control characters")
     return value

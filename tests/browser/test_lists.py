@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from playwright.sync_api import Locator, Page, WebSocket, expect
+from playwright.sync_api import Locator, Page, WebSocket, WebSocketRoute, expect
 
 from formlock_push import Pusher
 from formlock_push.plain_locks import PlainLocks
@@ -62,6 +62,25 @@ def test_marks_of_a_whole_list(page_as: Visitor, form: str) -> None:
     expect(item(page, table, 1)).to_have_attribute("data-form-lock-state", "free")
     expect(item(page, table, 1).locator("[form-lock-mark]")).to_have_text("")
     assert (requests, sockets) == ([], [])
+
+
+def test_nothing_is_free_before_it_is_told(page_as: Visitor, form: str) -> None:
+    """U18: a row is not called free while the page has not heard what is locked."""
+    table = Table(page_as, form)
+    context = page_as.context()
+    away = True
+
+    def connect(connection: WebSocketRoute) -> None:
+        if away:
+            connection.close()
+        else:
+            connection.connect_to_server()
+
+    context.route_web_socket("**/ws", connect)
+    page = page_as.html("eva", "Eva", table.topic(1), table.markup, context=context).page
+    expect(item(page, table, 1)).to_have_attribute("data-form-lock-state", "connecting")
+    away = False
+    expect(item(page, table, 1)).to_have_attribute("data-form-lock-state", "free")
 
 
 def test_ones_own_mark_and_late_rows(page_as: Visitor, form: str) -> None:

@@ -6,23 +6,32 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from tools.run import ENDED
 
 from tests.support.node import ROOT, START_WITHIN_S, STOP_WITHIN_S, Node
+from tests.support.processes import kill_group
 
 pytestmark = pytest.mark.node
 
 IN_TERMINAL = "import os, sys; os.login_tty(int(sys.argv[1])); os.execv(sys.argv[2], sys.argv[2:])"
 
 
-def started(node: Node, *arguments: str) -> subprocess.Popen[str]:
+@contextmanager
+def started(node: Node, *arguments: str) -> Iterator[subprocess.Popen[str]]:
+    """Nothing of it is left after a test, however that ends."""
     command = [sys.executable, str(ROOT / "tools/run.py"), *arguments]
-    return subprocess.Popen(
+    with subprocess.Popen(
         command, cwd=node.folder.parent, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
-    )
+    ) as process:
+        try:
+            yield process
+        finally:
+            kill_group(process)
 
 
 def test_the_last_lines_say_what_to_open(tmp_path: Path) -> None:

@@ -123,9 +123,9 @@ def test_names_of_people(name: str) -> None:
     assert development({"user": "ann", "name": name}, guest="guest-1").name == name
 
 
-@pytest.mark.parametrize("name", ["a\nb", "\u202eann", "a\u2066", "\u2028", "\ud800", "\x9b", "x" * 101])
+@pytest.mark.parametrize("name", ["a\nb", "\u202eann", "a\u2066", "an\u200bn", "\ufeffann", "\u2028", "\ud800", "\x9b", "x" * 101])
 def test_names_that_are_none(name: str) -> None:
-    """Nobody passes for another by turning the text around."""
+    """Nobody passes for another by what cannot be seen, or by turning the text around."""
     with pytest.raises(InvalidClaims):
         development({"user": "ann", "name": name}, guest="guest-1")
 

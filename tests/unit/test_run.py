@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
+
 from tools.run import ENDED, NOT_READY, NOT_WELL, OPEN, Screen
+
+from tests.support.node import ROOT
 
 LOG = """\
 2026-11-29T06:25:05+0000 [Controller   9819]     Copyright (c) 2013-2026 typedef int GmbH. Licensed under EUPLv1.2.
@@ -100,3 +106,31 @@ def test_beside_other_containers() -> None:
     screen = Screen(opens=False)
     assert shown(screen, *LOG) == [LOG[at] for at in (6, 7, 8, 11)]
     assert screen.ready
+
+
+DEAF = """
+import signal, sys
+told = []
+def hear(*_):
+    told.append(1)
+    if len(told) > 1:
+        print("2026-11-29T09:50:53+0000 [Controller  1] Controller received SIGINT [signal=2]: ..", file=sys.stderr)
+        sys.exit(0)
+signal.signal(signal.SIGINT, hear)
+print("2026-11-29T06:25:14+0000 [Router  1] formlock.ready url=http://127.0.0.1:1/", flush=True)
+while True:
+    signal.pause()
+"""
+RUN = "import sys; from tools.run import Screen, run; sys.exit(run([sys.executable, '-c', sys.argv[1]], Screen()))"
+
+
+def test_a_node_that_has_missed_it_is_told_again() -> None:
+    """Crossbar may miss Ctrl+C in the middle of a line of its log."""
+    command = [sys.executable, "-c", RUN, DEAF]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, start_new_session=True) as process:
+        assert process.stdout is not None
+        while "Ctrl+C" not in process.stdout.readline():
+            assert process.poll() is None
+        process.send_signal(signal.SIGINT)
+        said, _ = process.communicate(timeout=60)
+    assert (process.returncode, said) == (0, f"{ENDED}\n")

@@ -24,12 +24,14 @@ const SPREAD_MS = 2000;
 
 /**
  * Fires `change` (`detail: {form, snapshot}`: somebody has got or given back a form), `updated` (`detail`: an Update), `bulk` (the same of
- * many records at once), `missed` (some changes may have been missed while the connection was lost), and `denied` (this user may not list
- * these forms).
+ * many records at once), `listed` (all that is locked has been told), `missed` (some changes may have been missed while the connection was
+ * lost), and `denied` (this user may not list these forms).
  */
 export class FormLockList extends EventTarget {
   /** What is known of each form that is, or was, locked; with `at`, when that was heard, by the client's clock. @type {Map<string, Snapshot & {at: number}>} */
   forms = new Map();
+  /** Whether all that is locked has been told: then what `forms` does not have is free. */
+  listed = false;
   #ending = new AbortController();
   /** @type {Set<string>} forms heard of while the list is asked for */ #touched = new Set();
   /** @type {Map<string, {epoch: string, seq: number}>} */ #seen = new Map();
@@ -61,6 +63,8 @@ export class FormLockList extends EventTarget {
       }
       this.#unsubscribe = unsubscribe;
       await this.#list();
+      this.listed = true;
+      this.dispatchEvent(new Event('listed'));
       if (this.#joinedBefore) this.dispatchEvent(new Event('missed'));
       this.#joinedBefore = true;
     } catch (/** @type {any} */ error) {
@@ -145,6 +149,7 @@ export class ListBinding {
     list.addEventListener('updated', (event) => this.#updated(/** @type {CustomEvent<Update>} */ (event).detail), { signal });
     list.addEventListener('bulk', (event) => this.#bulk(/** @type {CustomEvent<Update>} */ (event).detail), { signal });
     list.addEventListener('missed', () => this.#fetchSoon(null, Math.random() * SPREAD_MS), { signal });
+    list.addEventListener('listed', () => this.refresh(), { signal });
     list.addEventListener('denied', () => element.setAttribute('data-form-lock-list', 'denied'), { signal });
     this.refresh();
   }
@@ -177,7 +182,8 @@ export class ListBinding {
   #mark(item) {
     const known = this.list.forms.get(nameOf(item));
     const mark = markOf(known, this.list.client.me, this.texts());
-    if (item.getAttribute('data-form-lock-state') !== mark.state) item.setAttribute('data-form-lock-state', mark.state);
+    const state = known || this.list.listed ? mark.state : 'connecting';
+    if (item.getAttribute('data-form-lock-state') !== state) item.setAttribute('data-form-lock-state', state);
     const place = item.querySelector('[form-lock-mark]');
     if (!(place instanceof HTMLElement)) return;
     const note = (mark.text && known?.note) || '';

@@ -3,6 +3,6 @@
 
 /** @param {string} text of a page's attribute @param {number} most characters @returns {string} */
 export function plainLine(text, most) {
-  const line = text.toWellFormed().replace(/[\s\p{Cc}\u202a-\u202e\u2066-\u2069]+/gu, ' ').trim();
+  const line = text.toWellFormed().replace(/[\s\p{Cc}\u00ad\u180e\u200b\u202a-\u202e\u2060-\u2069]+/gu, ' ').trim();
   return Array.from(line).slice(0, most).join('');
 }

@@ -65,6 +65,15 @@ test('what is locked is listed page by page, and what happens afterwards is hear
   assert.equal(router.calls.filter(({ procedure }) => procedure.endsWith('.list')).length, 2);
 });
 
+test('until it has been told what is locked, nothing is called free', limit, async () => {
+  await editor('ann', 1);
+  const list = new FormLockList(makeClient('eva'), 'invoice');
+  assert.equal(list.listed, false);
+  await new Promise((done) => { list.addEventListener('listed', done); });
+  assert.equal(list.listed, true);
+  assert.equal(holder(list, 1), 'ann');
+});
+
 test('what was given back while the connection was lost is free afterwards, and a missed change is said', limit, async () => {
   const bob = await editor('bob', 2);
   const list = new FormLockList(makeClient('eva'), 'invoice');
