@@ -97,6 +97,7 @@ def test_who_may_only_read(page_as: Visitor, form: str) -> None:
     bob.tell(RIGHTS, {"*": ["view"]})
     bob.sees("free", "You may read this, but not edit it.")
     expect(bob.field("a")).not_to_be_editable()
+    bob.until("client.joined && lock.state.snapshot && lock.state.askAt === null")
     bob.page.evaluate("document.forms[0].removeAttribute('lock-on')")
     bob.tell(RIGHTS, {"*": ["view", "lock"]})
     expect(bob.banner.get_by_role("button")).to_have_text(["Edit"])

@@ -113,6 +113,8 @@ def test_stimulus_element_goes(example: Open) -> None:
     says(ann, "Nobody is editing")
     press(ann, "Edit")
     says(bob, "Ann is editing")
+    # The others hear of it before she has her answer.
+    says(ann, "You are editing")
     token = ann.locator("[name=form_lock_token]").input_value()
     ann.evaluate("() => document.body.append(document.querySelector('form'))")
     says(ann, "You are editing")

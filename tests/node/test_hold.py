@@ -418,6 +418,9 @@ async def test_a_black_hole_with_somebody_in_line(quick_node: Node, form: str, m
     with Proxy(quick_node.port) as proxy:
         running = aside(lambda: script(f"ws://127.0.0.1:{proxy.port}/ws"))
         await bob.event("edit")
+        # The others hear of it before the script has its answer.
+        while not believed:
+            await deferLater(reactor, 0.05)
         proxy.hole = True
         await bob.call("lock", form=form, tab="b", wait=True)
         await bob.event("granted")
