@@ -29,7 +29,9 @@ def test_offline_shuts_and_comes_back(page_as: Visitor, form: str) -> None:
     ann.sees("mine")
     assert ann.token == token
     expect(ann.field("a")).to_have_value("half a sentence")
-    ann.excuse("ERR_INTERNET_DISCONNECTED")  # the browser itself reports each attempt to connect while offline
+    ann.excuse(
+        "ERR_INTERNET_DISCONNECTED", "WebSocket is closed before"
+    )  # the browser itself reports each attempt to connect while offline
 
 
 def test_a_black_hole_is_noticed(node: Node, page_as: Visitor) -> None:
