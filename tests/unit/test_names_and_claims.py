@@ -16,6 +16,7 @@ from formlock.guard import may
 from formlock.model import FormId
 from formlock.uris import Uris, escape, unescape
 from formlock_push import names
+from formlock_push.message import is_line
 
 URIS = Uris()
 VECTORS = json.loads((Path(__file__).parents[1] / "contract" / "escape.json").read_text())
@@ -128,6 +129,16 @@ def test_names_that_are_none(name: str) -> None:
     """Nobody passes for another by what cannot be seen, or by turning the text around."""
     with pytest.raises(InvalidClaims):
         development({"user": "ann", "name": name}, guest="guest-1")
+
+
+def test_names_are_the_same_for_whoever_pushes() -> None:
+    """The pushing library can't use our code, and must not differ: each of the characters is let in by both, or by none."""
+    for code in range(0x110000):
+        try:
+            claimed = development({"user": "ann", "name": f"a{chr(code)}"}, guest="guest-1").name is not None
+        except InvalidClaims:
+            claimed = False
+        assert claimed == is_line(f"a{chr(code)}"), hex(code)
 
 
 def test_the_development_identity_with_fewer_rights() -> None:
